@@ -1,0 +1,30 @@
+//! The bound of every queue, buffer, connection and loop, in one place. A bound that users may
+//! set is named with its default; the option is named in its line.
+
+/// Most fields of a tuple (`box.schema.FIELD_MAX`).
+pub const FIELD_COUNT_MAX: u32 = i32::MAX as u32;
+/// Highest space id plus one.
+pub const SPACE_ID_MAX: u32 = i32::MAX as u32;
+/// Most indexes of one space.
+pub const INDEX_COUNT_MAX: u32 = 128;
+/// Most parts of one key.
+pub const KEY_PART_COUNT_MAX: u32 = 255;
+/// Longest identifier of a schema object, in bytes.
+pub const NAME_SIZE_MAX: usize = 65000;
+/// Most users and roles.
+pub const USER_COUNT_MAX: u32 = 32;
+/// Most operations of one update.
+pub const UPDATE_OPERATION_COUNT_MAX: usize = 4000;
+/// Deepest nesting of statements (triggers that write).
+pub const SUB_STATEMENT_DEPTH_MAX: usize = 4;
+/// Deepest nesting of a MessagePack, JSON or YAML value that is read.
+pub const NESTING_MAX: usize = 1000;
+/// Most replicas of one replica set (component count of a vclock).
+pub const REPLICA_COUNT_MAX: u32 = 32;
+
+/// Address space of a fiber's stack, in bytes; pages are used as they are touched.
+pub const FIBER_STACK_SIZE: usize = 1024 * 1024;
+/// Most unused fiber stacks kept for reuse.
+pub const FIBER_STACK_POOL_MAX: usize = 1024;
+/// Threads of the blocking pool (`fio`, `getaddrinfo`).
+pub const BLOCKING_THREAD_COUNT_MAX: usize = 16;

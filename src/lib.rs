@@ -1,0 +1,8 @@
+//! Lycosa: a Lua-scriptable in-memory application server.
+//!
+//! Folders, lowest first; each imports only what stands below it (`tests/architecture.rs` reads
+//! the table in `docs/ARCHITECTURE.md` and fails on any other import):
+//! `base`; `value`, `config`, `fiber`; `tuple`, `xrow`, `lua`; `wal`, `memtx`; `db`;
+//! `net`; `builtin`; `server`.
+
+pub mod base;
