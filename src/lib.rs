@@ -6,3 +6,4 @@
 //! `net`; `builtin`; `server`.
 
 pub mod base;
+pub mod value;

@@ -1,0 +1,14 @@
+//! The values of Tarantool's type system: MessagePack and its extension types, text forms, order
+//! and hash.
+//!
+//! Data is MessagePack everywhere (tuples, log, wire), so everything here works on borrowed bytes:
+//! [`msgpack`] walks and writes them, the extension types decode to small `Copy` structures, and
+//! comparison reads two encoded values without building anything on the heap.
+//!
+//! # Yields
+//! never
+
+pub mod msgpack;
+pub mod number;
+
+pub use msgpack as mp;
