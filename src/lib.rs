@@ -6,4 +6,5 @@
 //! `net`; `builtin`; `server`.
 
 pub mod base;
+pub mod net;
 pub mod value;

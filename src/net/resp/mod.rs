@@ -1,0 +1,23 @@
+//! RESP, the Redis protocol: the codec of both versions.
+//!
+//! A client sends commands as RESP2 arrays of bulk strings (or as a line of words, for people
+//! with `nc`), whatever version was negotiated with `HELLO`; only replies differ by version. So
+//! [`request::Parser`] reads one grammar and [`reply`] writes two.
+//!
+//! ```text
+//! socket -> input buffer -> Parser: ranges of arguments -> handler -> reply -> output buffer
+//! ```
+//!
+//! # Why not the crate redis-protocol
+//! Its decoder makes an owned frame tree for each command: one vector for the array and one
+//! reference-counted slice for each argument. Here an argument is a pair of offsets into the
+//! input buffer in a vector that is reused, because its next station copies the bytes anyway
+//! (they become a Lua string). Measured by `benches/resp.rs`; the numbers stand in
+//! [`request`]. The crate is the reference in the property tests of both halves.
+//!
+//! # Yields
+//! never
+
+pub mod reply;
+pub mod request;
+mod words;
