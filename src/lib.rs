@@ -8,3 +8,4 @@
 pub mod base;
 pub mod net;
 pub mod value;
+pub mod fiber;

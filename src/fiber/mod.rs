@@ -1,0 +1,61 @@
+//! Stackful fibers: everything that runs on the tx thread runs in one.
+//!
+//! A fiber owns a C stack, so it can switch away at any depth: below a Lua `pcall`, a sort
+//! comparator, a `require`. The run loop is the root future of a tokio current-thread runtime:
+//! it resumes ready fibers one after the other and lets tokio wait for sockets and timers when
+//! none is ready. Inside a fiber any future can be awaited by [`wait`], so all of tokio serves Lua.
+//!
+//! ```text
+//!   tokio block_on ── poll ──> scheduler ── resume ──> fiber A (own stack)
+//!        ^                        |  ^                   |  wait(future): poll, else suspend
+//!        └── wake by fd, timer ───┘  └──── suspend ──────┘
+//! ```
+//!
+//! # Invariants
+//! - One thread. A fiber never moves to another; only wakers do, and they carry an id.
+//! - A suspended fiber is resumed only from the ready queue, where it stands at most once.
+//! - A wake-up may be spurious: whatever waits checks its condition again.
+//! - No fiber is destroyed while its stack holds frames; at exit the rest are abandoned.
+//!
+//! # Yields
+//! `suspend`, and so `wait*`, `sleep`, `yield_now`, `Cond::wait*`, `Channel::put/get`, `blocking`,
+//! `Fiber::join`. Nothing else. [`no_yield`] asserts that a section does not switch.
+
+mod blocking;
+mod channel;
+mod cond;
+mod handle;
+mod overflow;
+mod scheduler;
+mod slice;
+mod stack;
+mod timer;
+mod waker;
+
+pub use blocking::blocking;
+pub use channel::{Channel, ChannelError};
+pub use cond::Cond;
+pub use handle::{Fiber, Locals, Status};
+pub use scheduler::{
+    NoYield, all, current, find, in_fiber, live_count, measure, no_yield, on_overflow, on_yield,
+    run, spawn, start, stop, suspend, switch_count, wait, wait_or_cancel, yield_now,
+};
+pub use slice::{Slice, check_slice, check_slice_now, extend_slice, set_max_slice, set_slice};
+pub use stack::remaining as stack_remaining;
+pub use timer::{sleep, suspend_until};
+
+use crate::base::error::{Error, Type};
+
+/// The error of a cancelled fiber.
+#[track_caller]
+pub fn cancelled_error() -> Error {
+    Error::new(Type::FiberIsCancelled, "fiber is cancelled")
+}
+
+/// `FiberIsCancelled` when the current fiber was cancelled.
+pub fn test_cancel() -> Result<(), Error> {
+    if current().is_cancelled() { Err(cancelled_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;
