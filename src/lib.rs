@@ -6,6 +6,6 @@
 //! `net`; `builtin`; `server`.
 
 pub mod base;
+pub mod fiber;
 pub mod net;
 pub mod value;
-pub mod fiber;
