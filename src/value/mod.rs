@@ -8,7 +8,10 @@
 //! # Yields
 //! never
 
+pub mod collation;
+pub mod decimal;
 pub mod msgpack;
 pub mod number;
+pub mod uuid;
 
 pub use msgpack as mp;

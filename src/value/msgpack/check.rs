@@ -3,10 +3,12 @@
 use smallvec::SmallVec;
 
 use super::item::item;
-use super::{EXT_ERROR, EXT_TUPLE, Reader, text};
+use super::{EXT_DECIMAL, EXT_ERROR, EXT_TUPLE, EXT_UUID, Reader, text};
 use crate::base::error::{Builder, Error, Type, Value};
 use crate::base::error_code::ER_INVALID_MSGPACK;
 use crate::base::limits::NESTING_MAX;
+use crate::value::decimal::Decimal;
+use crate::value::uuid::Uuid;
 
 /// Deepest nesting of extensions inside extensions (errors and tuples contain MessagePack).
 const EXT_NESTING_MAX: usize = 16;
@@ -129,12 +131,16 @@ fn check_ext(ext_type: i8, payload: &[u8], depth: usize) -> Result<(), &'static 
     let valid = match ext_type {
         EXT_ERROR => check_error(payload, depth).is_some(),
         EXT_TUPLE => check_tuple(payload, depth).is_some(),
+        EXT_DECIMAL => Decimal::unpack(payload).is_some(),
+        EXT_UUID => Uuid::unpack(payload).is_some(),
         _ => return Ok(()),
     };
     if valid {
         return Ok(());
     }
     Err(match ext_type {
+        EXT_DECIMAL => "cannot unpack decimal",
+        EXT_UUID => "cannot unpack uuid",
         EXT_ERROR => "cannot unpack error",
         _ => "cannot unpack tuple",
     })

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Kind, Reader};
+use super::{EXT_DECIMAL, EXT_UUID, Kind, Reader};
+use crate::value::decimal::Decimal;
+use crate::value::uuid::Uuid;
 
 /// Containers nested deeper than this print as `[...]` and `{...}`.
 const DEPTH_MAX: usize = 32;
@@ -72,7 +74,17 @@ fn write_value(out: &mut String, reader: &mut Reader<'_>, depth: usize) -> Optio
 }
 
 fn write_ext(out: &mut String, ext_type: i8, payload: &[u8]) {
-    let _ = write!(out, "(extension: type {ext_type}, len {})", payload.len());
+    let known = match ext_type {
+        EXT_DECIMAL => Decimal::unpack(payload).map(|value| value.to_string()),
+        EXT_UUID => Uuid::unpack(payload).map(|value| value.to_string()),
+        _ => None,
+    };
+    match known {
+        Some(text) => out.push_str(&text),
+        None => {
+            let _ = write!(out, "(extension: type {ext_type}, len {})", payload.len());
+        }
+    }
 }
 
 fn write_string(out: &mut String, bytes: &[u8]) {
