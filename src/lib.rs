@@ -9,3 +9,4 @@ pub mod base;
 pub mod fiber;
 pub mod net;
 pub mod value;
+pub mod xrow;

@@ -232,8 +232,7 @@ fn build(mut parts: Parts) -> Result<Error> {
 }
 
 fn fields(reader: &mut mp::Reader<'_>) -> Result<Vec<(String, Value)>> {
-    let count =
-        reader.read_map_len().ok_or_else(|| must_be("MP_ERROR_FIELDS value", "MP_MAP"))?;
+    let count = reader.read_map_len().ok_or_else(|| must_be("MP_ERROR_FIELDS value", "MP_MAP"))?;
     let mut fields = Vec::new();
     for _ in 0..count {
         let name = text(reader, "error payload field name")?;

@@ -168,8 +168,7 @@ impl<'a> Row<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<(Row<'a>, usize)> {
         let header_size = mp::check(bytes).map_err(|_| invalid_msgpack("packet header"))?;
         let mut reader = mp::Reader::new(&bytes[..header_size]);
-        let header =
-            Header::decode(&mut reader).ok_or_else(|| invalid_msgpack("packet header"))?;
+        let header = Header::decode(&mut reader).ok_or_else(|| invalid_msgpack("packet header"))?;
         let rest = &bytes[header_size..];
         // A NOP has no body, so what follows it is the next row.
         if rest.is_empty() || header.kind == u32::from(kind::NOP) {
@@ -232,8 +231,7 @@ mod tests {
     #[test]
     fn rows_of_a_transaction_keep_its_id_and_end() {
         let first = Header { kind: 2, replica_id: 1, lsn: 10, tsn: 10, ..Header::default() };
-        let last =
-            Header { lsn: 12, tsn: 10, flags: flag::COMMIT | flag::WAIT_ACK, ..first };
+        let last = Header { lsn: 12, tsn: 10, flags: flag::COMMIT | flag::WAIT_ACK, ..first };
         assert_eq!(round_trip(first), first);
         assert_eq!(round_trip(last), last);
         // A local row in front of the first global one has a transaction id larger than its LSN.

@@ -111,8 +111,7 @@ impl Raft {
             (raft_key::LEADER_ID, u64::from(self.leader_id)),
         ];
         let present = fields.iter().filter(|(_, value)| *value != 0).count() as u32;
-        let count =
-            1 + present + u32::from(self.is_leader_seen) + u32::from(self.vclock.is_some());
+        let count = 1 + present + u32::from(self.is_leader_seen) + u32::from(self.vclock.is_some());
         mp::write_map_len(out, count);
         put(out, raft_key::TERM, self.term);
         for (key, value) in fields.into_iter().filter(|(_, value)| *value != 0) {
