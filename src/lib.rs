@@ -7,6 +7,7 @@
 
 pub mod base;
 pub mod fiber;
+pub mod lua;
 pub mod net;
 pub mod value;
 pub mod xrow;
