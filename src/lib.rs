@@ -7,7 +7,7 @@
 
 pub mod base;
 pub mod fiber;
-pub mod lua;
 pub mod net;
+pub mod tuple;
 pub mod value;
 pub mod xrow;

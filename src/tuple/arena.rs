@@ -1,0 +1,141 @@
+//! Where tuples are allocated and how much of it there may be.
+//!
+//! Tuples of spaces are charged to `memtx.memory`; running out is an error of the statement that
+//! asked, and everything already stored stays. Runtime tuples (those that belong to no space) are
+//! counted but not limited.
+//!
+//! # Invariants
+//! Every allocation is freed on the thread that made it, with the size it was made with.
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+use crate::base::{Error, Result, error_code};
+
+/// Default of `memtx.memory`, in bytes.
+pub const MEMORY_DEFAULT: usize = 256 * 1024 * 1024;
+/// Default of `memtx.max_tuple_size`, in bytes.
+pub const TUPLE_SIZE_MAX_DEFAULT: usize = 1024 * 1024;
+
+/// What a tuple is charged to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// `memtx.memory`
+    Memtx,
+    /// Nothing: the tuple belongs to no space.
+    Runtime,
+}
+
+/// How the arena stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// The limit, `memtx.memory`.
+    pub quota_size: usize,
+    /// Bytes of space tuples.
+    pub memtx_used: usize,
+    /// Count of space tuples.
+    pub memtx_count: usize,
+    /// Bytes of runtime tuples.
+    pub runtime_used: usize,
+}
+
+thread_local! {
+    static LIMIT: Cell<usize> = const { Cell::new(MEMORY_DEFAULT) };
+    static TUPLE_SIZE_MAX: Cell<usize> = const { Cell::new(TUPLE_SIZE_MAX_DEFAULT) };
+    static USED: Cell<usize> = const { Cell::new(0) };
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+    static RUNTIME_USED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Sets `memtx.memory` of this thread's arena.
+pub fn set_limit(bytes: usize) {
+    LIMIT.set(bytes);
+}
+
+/// Sets `memtx.max_tuple_size` of this thread's arena.
+pub fn set_tuple_size_max(bytes: usize) {
+    TUPLE_SIZE_MAX.set(bytes);
+}
+
+/// `memtx.max_tuple_size`
+pub fn tuple_size_max() -> usize {
+    TUPLE_SIZE_MAX.get()
+}
+
+/// How the arena of this thread stands.
+pub fn stat() -> Stat {
+    Stat {
+        quota_size: LIMIT.get(),
+        memtx_used: USED.get(),
+        memtx_count: COUNT.get(),
+        runtime_used: RUNTIME_USED.get(),
+    }
+}
+
+/// Charges `bytes` of an index or another structure of memtx to `memtx.memory`.
+pub fn charge(bytes: usize, allocator: &str, object: &str) -> Result<()> {
+    let used = USED.get().saturating_add(bytes);
+    if used > LIMIT.get() {
+        return Err(Error::out_of_memory(bytes, allocator, object));
+    }
+    USED.set(used);
+    Ok(())
+}
+
+/// Gives back what [`charge`] took.
+pub fn discharge(bytes: usize) {
+    USED.set(USED.get().saturating_sub(bytes));
+}
+
+/// Room for a tuple of `size` bytes, aligned to 8.
+pub(super) fn allocate(size: usize, account: Account) -> Result<NonNull<u8>> {
+    if account == Account::Memtx {
+        if size > TUPLE_SIZE_MAX.get() {
+            return Err(crate::client_error!(ER_MEMTX_MAX_TUPLE_SIZE, size, TUPLE_SIZE_MAX.get()));
+        }
+        charge(size, "slab allocator", "memtx_tuple")?;
+    }
+    // SAFETY: a tuple has a header, so the size is not zero.
+    let room = NonNull::new(unsafe { std::alloc::alloc(layout(size)) });
+    match (room, account) {
+        (Some(room), Account::Memtx) => {
+            COUNT.set(COUNT.get() + 1);
+            Ok(room)
+        }
+        (Some(room), Account::Runtime) => {
+            RUNTIME_USED.set(RUNTIME_USED.get() + size);
+            Ok(room)
+        }
+        (None, Account::Memtx) => {
+            discharge(size);
+            Err(Error::out_of_memory(size, "slab allocator", "memtx_tuple"))
+        }
+        (None, Account::Runtime) => Err(Error::out_of_memory(size, "malloc", "tuple")),
+    }
+}
+
+/// Gives back the room of a tuple.
+///
+/// # Safety
+/// `room` comes from [`allocate`] with the same size and account and is not used any more.
+pub(super) unsafe fn free(room: NonNull<u8>, size: usize, account: Account) {
+    match account {
+        Account::Memtx => {
+            discharge(size);
+            COUNT.set(COUNT.get() - 1);
+        }
+        Account::Runtime => RUNTIME_USED.set(RUNTIME_USED.get() - size),
+    }
+    // SAFETY: promised by the caller; the layout is a function of the size.
+    unsafe { std::alloc::dealloc(room.as_ptr(), layout(size)) };
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 8).expect("a tuple's size is at most a few gigabytes")
+}
+
+/// Whether an error says that memory ran out, which no retry of the statement cures.
+pub fn is_out_of_memory(error: &Error) -> bool {
+    error.is(&error_code::ER_MEMORY_ISSUE)
+}

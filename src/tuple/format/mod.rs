@@ -1,0 +1,229 @@
+//! What a space demands of its tuples: field names, types, nullability, and which fields keep
+//! their offset in the tuple because indexes read them.
+//!
+//! Formats are interned: two spaces with the same demands share one, and a format made once lives
+//! as long as the process, so that a tuple's format id never dangles.
+//!
+//! # Invariants
+//! - Ids are not reused; their number is bounded by [`Format::COUNT_MAX`].
+//! - Format 0 is the runtime format: no demands at all.
+
+pub(super) mod definition;
+mod node;
+mod validate;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::json_path::Path;
+use super::key_def::KeyDef;
+use crate::base::Result;
+use crate::client_error;
+
+pub use definition::{COLLATION_NONE, FieldDef, NullableAction};
+pub(super) use node::NO_SLOT;
+use node::Node;
+
+/// What a format is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FormatDef {
+    /// The named fields in order.
+    pub fields: Vec<FieldDef>,
+    /// The exact count of fields of every tuple; 0 for any count.
+    pub field_count: u32,
+}
+
+/// An interned format.
+#[derive(Debug)]
+pub struct Format {
+    id: u16,
+    content: Content,
+    numbers: HashMap<Box<str>, u32, ahash::RandomState>,
+    /// Per field: the nearest field at or before it that has a slot, and that slot.
+    nearest: Vec<(u8, u32)>,
+    slot_count: u8,
+    min_field_count: u32,
+    /// Whether an index reads inside some field, so that validation must look inside too.
+    is_nested: bool,
+    /// Count of nodes: top-level fields and what is known inside them.
+    node_count: u32,
+    /// Fields up to the last that has a default.
+    default_field_count: u32,
+}
+
+/// What makes two formats the same.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Content {
+    def: FormatDef,
+    nodes: Vec<Node>,
+}
+
+impl Format {
+    /// Id of the format of tuples that belong to no space.
+    pub const RUNTIME_ID: u16 = 0;
+    /// Most formats of a process.
+    pub const COUNT_MAX: u32 = 65535;
+
+    /// The format with these fields whose tuples are indexed by these keys. The same content
+    /// always gives the same format.
+    pub fn new(def: &FormatDef, keys: &[&KeyDef]) -> Result<&'static Format> {
+        let numbers = definition::field_numbers(&def.fields)?;
+        let tree = node::build(def, keys)?;
+        let min_field_count = min_field_count(def, keys);
+        let content = Content { def: def.clone(), nodes: tree.nodes };
+        let registry = registry();
+        let mut formats = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(format) = formats.get(&content) {
+            return Ok(format);
+        }
+        let id = formats.len() as u32 + 1;
+        if id >= Format::COUNT_MAX {
+            return Err(client_error!(ER_TUPLE_FORMAT_LIMIT, Format::COUNT_MAX));
+        }
+        let has_default = |field: &FieldDef| field.default.is_some() || field.default_func != 0;
+        let format: &'static Format = Box::leak(Box::new(Format {
+            id: id as u16,
+            nearest: nearest_slots(&content.nodes),
+            is_nested: content.nodes.iter().any(|node| !node.children.is_empty()),
+            content,
+            numbers,
+            slot_count: tree.slot_count,
+            min_field_count,
+            node_count: tree.node_count,
+            default_field_count: def
+                .fields
+                .iter()
+                .rposition(has_default)
+                .map_or(0, |last| last as u32 + 1),
+        }));
+        TABLE[id as usize].store(std::ptr::from_ref(format).cast_mut(), Ordering::Release);
+        formats.insert(&format.content, format);
+        Ok(format)
+    }
+
+    /// The format of tuples that belong to no space.
+    #[inline]
+    pub fn runtime() -> &'static Format {
+        static RUNTIME: OnceLock<Format> = OnceLock::new();
+        RUNTIME.get_or_init(|| Format {
+            id: Format::RUNTIME_ID,
+            content: Content { def: FormatDef::default(), nodes: Vec::new() },
+            numbers: HashMap::default(),
+            nearest: Vec::new(),
+            slot_count: 0,
+            min_field_count: 0,
+            is_nested: false,
+            node_count: 0,
+            default_field_count: 0,
+        })
+    }
+
+    /// The format with this id. Panics if no tuple can have it.
+    #[inline]
+    pub fn by_id(id: u16) -> &'static Format {
+        let format = TABLE[usize::from(id)].load(Ordering::Acquire);
+        if format.is_null() {
+            assert!(id == Format::RUNTIME_ID, "format ids come from formats, which are not freed");
+            return Format::runtime();
+        }
+        // SAFETY: only leaked formats are stored in the table.
+        unsafe { &*format }
+    }
+
+    /// The id; the runtime format's is 0.
+    #[inline]
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// What the format was made of.
+    pub fn def(&self) -> &FormatDef {
+        &self.content.def
+    }
+
+    /// The named fields.
+    pub fn fields(&self) -> &[FieldDef] {
+        &self.content.def.fields
+    }
+
+    /// Number from 0 of the field with this name.
+    #[inline]
+    pub fn field_number(&self, name: &str) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    /// Name of the field with this number from 0.
+    pub fn field_name(&self, number: u32) -> Option<&str> {
+        self.fields().get(number as usize).map(|field| &*field.name)
+    }
+
+    /// Fewest fields a tuple may have.
+    pub fn min_field_count(&self) -> u32 {
+        self.min_field_count
+    }
+
+    /// Count of offset slots of a tuple.
+    #[inline]
+    pub(super) fn slot_count(&self) -> u8 {
+        self.slot_count
+    }
+
+    /// The last slot at or before this field, and the number of its field.
+    #[inline]
+    pub(super) fn nearest_slot(&self, number: u32) -> (u8, u32) {
+        match self.nearest.get(number as usize).or(self.nearest.last()) {
+            Some(&nearest) => nearest,
+            None => (NO_SLOT, 0),
+        }
+    }
+
+    /// The slot of what this path leads to in this field.
+    #[inline]
+    pub(super) fn slot_of_path(&self, number: u32, path: &Path) -> u8 {
+        let node = self.content.nodes.get(number as usize);
+        node.and_then(|node| node.find(path.tokens())).map_or(NO_SLOT, |node| node.slot)
+    }
+
+    /// Whether every tuple of `other` is valid in this format too, so that an alter from `other`
+    /// to this one need not read the data.
+    pub fn can_store_tuples_of(&self, other: &Format) -> bool {
+        if self.content.def.field_count != other.content.def.field_count {
+            return false;
+        }
+        node::all_can_store(&self.content.nodes, &other.content.nodes)
+    }
+}
+
+/// Formats by id. A plain array: a tuple's format is found with one load, on any thread.
+static TABLE: [AtomicPtr<Format>; Format::COUNT_MAX as usize + 1] =
+    [const { AtomicPtr::new(std::ptr::null_mut()) }; Format::COUNT_MAX as usize + 1];
+
+type Registry = Mutex<HashMap<&'static Content, &'static Format>>;
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(Registry::default)
+}
+
+fn nearest_slots(nodes: &[Node]) -> Vec<(u8, u32)> {
+    let mut nearest = (NO_SLOT, 0);
+    let slots = nodes.iter().enumerate().map(|(number, node)| {
+        if node.slot != NO_SLOT {
+            nearest = (node.slot, number as u32);
+        }
+        nearest
+    });
+    slots.collect()
+}
+
+fn min_field_count(def: &FormatDef, keys: &[&KeyDef]) -> u32 {
+    let named = def.fields.iter().rposition(|field| !field.is_nullable);
+    let indexed = keys
+        .iter()
+        .flat_map(|key| key.parts())
+        .filter(|part| !part.is_nullable())
+        .map(|part| part.field + 1)
+        .max();
+    named.map_or(0, |last| last as u32 + 1).max(indexed.unwrap_or(0))
+}
