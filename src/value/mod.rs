@@ -8,10 +8,16 @@
 //! # Yields
 //! never
 
+pub mod calendar;
 pub mod collation;
+pub mod datetime;
 pub mod decimal;
+pub mod interval;
+pub mod iso8601;
 pub mod msgpack;
 pub mod number;
+pub mod order;
+pub mod timezone;
 pub mod uuid;
 
 pub use msgpack as mp;

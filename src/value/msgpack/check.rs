@@ -3,11 +3,15 @@
 use smallvec::SmallVec;
 
 use super::item::item;
-use super::{EXT_DECIMAL, EXT_ERROR, EXT_TUPLE, EXT_UUID, Reader, text};
+use super::{
+    EXT_DATETIME, EXT_DECIMAL, EXT_ERROR, EXT_INTERVAL, EXT_TUPLE, EXT_UUID, Reader, text,
+};
 use crate::base::error::{Builder, Error, Type, Value};
 use crate::base::error_code::ER_INVALID_MSGPACK;
 use crate::base::limits::NESTING_MAX;
+use crate::value::datetime::Datetime;
 use crate::value::decimal::Decimal;
+use crate::value::interval::Interval;
 use crate::value::uuid::Uuid;
 
 /// Deepest nesting of extensions inside extensions (errors and tuples contain MessagePack).
@@ -133,6 +137,8 @@ fn check_ext(ext_type: i8, payload: &[u8], depth: usize) -> Result<(), &'static 
         EXT_TUPLE => check_tuple(payload, depth).is_some(),
         EXT_DECIMAL => Decimal::unpack(payload).is_some(),
         EXT_UUID => Uuid::unpack(payload).is_some(),
+        EXT_DATETIME => Datetime::unpack(payload).is_some(),
+        EXT_INTERVAL => Interval::unpack(payload).is_some(),
         _ => return Ok(()),
     };
     if valid {
@@ -141,6 +147,8 @@ fn check_ext(ext_type: i8, payload: &[u8], depth: usize) -> Result<(), &'static 
     Err(match ext_type {
         EXT_DECIMAL => "cannot unpack decimal",
         EXT_UUID => "cannot unpack uuid",
+        EXT_DATETIME => "cannot unpack datetime",
+        EXT_INTERVAL => "cannot unpack interval",
         EXT_ERROR => "cannot unpack error",
         _ => "cannot unpack tuple",
     })

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{EXT_DECIMAL, EXT_UUID, Kind, Reader};
+use super::{EXT_DATETIME, EXT_DECIMAL, EXT_INTERVAL, EXT_UUID, Kind, Reader};
+use crate::value::datetime::Datetime;
 use crate::value::decimal::Decimal;
+use crate::value::interval::Interval;
 use crate::value::uuid::Uuid;
 
 /// Containers nested deeper than this print as `[...]` and `{...}`.
@@ -77,6 +79,8 @@ fn write_ext(out: &mut String, ext_type: i8, payload: &[u8]) {
     let known = match ext_type {
         EXT_DECIMAL => Decimal::unpack(payload).map(|value| value.to_string()),
         EXT_UUID => Uuid::unpack(payload).map(|value| value.to_string()),
+        EXT_DATETIME => Datetime::unpack(payload).map(|value| value.to_string()),
+        EXT_INTERVAL => Interval::unpack(payload).map(|value| value.to_string()),
         _ => None,
     };
     match known {
