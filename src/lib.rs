@@ -7,6 +7,7 @@
 
 pub mod base;
 pub mod fiber;
+pub mod memtx;
 pub mod net;
 pub mod tuple;
 pub mod value;
