@@ -14,6 +14,7 @@ pub mod datetime;
 pub mod decimal;
 pub mod interval;
 pub mod iso8601;
+pub mod json;
 pub mod msgpack;
 pub mod number;
 pub mod order;

@@ -57,7 +57,7 @@ impl Number {
     }
 
     /// Hashes consistently with [`Number::compare`].
-    pub fn hash<H: Hasher>(&self, state: &mut H) {
+    pub fn hash_value<H: Hasher>(&self, state: &mut H) {
         match *self {
             Number::Integer(value) => hash_scaled(value < 0, value.unsigned_abs(), 0, state),
             Number::Float(value) if value.fract() == 0.0 && value.abs() < 1e38 => {
@@ -65,7 +65,7 @@ impl Number {
                 hash_scaled(value < 0.0, value.abs() as u128, 0, state);
             }
             Number::Float(value) => match Decimal::from_f64(value) {
-                Some(decimal) => Number::Decimal(decimal).hash(state),
+                Some(decimal) => Number::Decimal(decimal).hash_value(state),
                 None if value.is_nan() => state.write_u8(0),
                 None => state.write_u8(if value > 0.0 { 2 } else { 1 }),
             },
@@ -184,7 +184,7 @@ mod tests {
 
     fn hash(number: Number) -> u64 {
         let mut state = std::hash::DefaultHasher::new();
-        number.hash(&mut state);
+        number.hash_value(&mut state);
         state.finish()
     }
 

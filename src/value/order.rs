@@ -117,7 +117,7 @@ pub fn hash<H: Hasher>(data: &[u8], collation: Option<&Collation>, state: &mut H
     let class = class(data);
     match class {
         Class::Number => match Number::read(&mut reader) {
-            Some(number) => number.hash(state),
+            Some(number) => number.hash_value(state),
             None => state.write_u8(class as u8),
         },
         Class::Str => {
