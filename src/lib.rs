@@ -6,9 +6,11 @@
 //! `net`; `builtin`; `server`.
 
 pub mod base;
+pub mod builtin;
 pub mod fiber;
 pub mod memtx;
 pub mod net;
+pub mod server;
 pub mod tuple;
 pub mod value;
 pub mod xrow;

@@ -1,1 +1,8 @@
-fn main() {}
+//! The program: parses the arguments and runs the server.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    lycosa::server::run()
+}

@@ -71,14 +71,14 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     // SAFETY: the kernel passes valid pointers to a handler installed with SA_SIGINFO.
     let (address, context) =
         unsafe { ((*info).si_addr() as usize, &mut *context.cast::<libc::ucontext_t>()) };
-    if let Some(running) = RUNNING.take() {
-        if Stack::guard_contains(running.stack_start, address) {
-            OVERFLOWED.set(true);
-            // SAFETY: the fault is in this fiber's guard, so its coroutine is the one that runs.
-            let registers = unsafe { running.trap.setup_trap_handler(|| ()) };
-            restart_at(context, &registers);
-            return;
-        }
+    let running = RUNNING.take();
+    let running = running.filter(|running| Stack::guard_contains(running.stack_start, address));
+    if let Some(running) = running {
+        OVERFLOWED.set(true);
+        // SAFETY: the fault is in this fiber's guard, so its coroutine is the one that runs.
+        let registers = unsafe { running.trap.setup_trap_handler(|| ()) };
+        restart_at(context, &registers);
+        return;
     }
     // Not ours: die of it, as without a handler.
     // SAFETY: resetting a signal and returning repeats the faulting access.

@@ -291,10 +291,10 @@ impl<F: Future> Future for OneThread<F> {
 impl Scheduler {
     /// Has tokio poll the loop, when it is not at work already.
     fn wake_root(&self) {
-        if !self.turning.get() {
-            if let Some(root) = &*self.root.borrow() {
-                root.wake_by_ref();
-            }
+        if !self.turning.get()
+            && let Some(root) = &*self.root.borrow()
+        {
+            root.wake_by_ref();
         }
     }
 

@@ -99,7 +99,7 @@ fn look(state: &State) -> Result<()> {
         return Err(Error::new(Type::FiberSliceIsExceeded, "fiber slice is exceeded"));
     }
     if spent_s > slice.warn_s && !state.warned.replace(true) {
-        let fiber = scheduler::in_fiber().then(|| scheduler::current().name()).unwrap_or_default();
+        let fiber = if scheduler::in_fiber() { scheduler::current().name() } else { String::new() };
         tracing::warn!("fiber '{fiber}' has not yielded for more than {} seconds", slice.warn_s);
     }
     Ok(())

@@ -126,7 +126,7 @@ impl Pool {
         if free.len() >= limits::FIBER_STACK_POOL_MAX {
             return;
         }
-        if returned % 64 == 0 {
+        if returned.is_multiple_of(64) {
             stack.trim();
         }
         free.push(stack);

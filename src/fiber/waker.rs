@@ -75,9 +75,7 @@ impl TaskWake for Wake {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if std::thread::current().id() == self.thread {
-            if scheduler::make_ready_by_id(self.id) {
-                return;
-            }
+            scheduler::make_ready_by_id(self.id);
         } else {
             self.remote.post(self.id);
         }
