@@ -8,6 +8,7 @@
 pub mod base;
 pub mod builtin;
 pub mod fiber;
+pub mod lua;
 pub mod memtx;
 pub mod net;
 pub mod server;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use corosensei::{Coroutine, Yielder};
 
 use super::cond::Cond;
-use super::scheduler;
+use super::scheduler::{self, SCHEDULER};
 use super::stack::Stack;
 use super::waker::Wake;
 use crate::base::clock::{self, Clock};
@@ -183,9 +183,13 @@ impl Fiber {
         self.0.joinable.get()
     }
 
-    /// Says whether someone will join it; its handle then stays findable until joined.
+    /// Says whether someone will join it. A joinable fiber that ended stays findable, with its
+    /// locals, until this is called with false.
     pub fn set_joinable(&self, joinable: bool) {
         self.0.joinable.set(joinable);
+        if !joinable && self.is_dead() {
+            SCHEDULER.with(|scheduler| scheduler.forget(self));
+        }
     }
 
     /// Marks it as the server's own, which `fiber.kill` must not end.
@@ -223,9 +227,13 @@ impl Fiber {
             return found;
         }
         let value = Rc::new(make());
-        let stored: Rc<dyn Any> = value.clone();
-        self.0.locals.borrow_mut().0.push((TypeId::of::<T>(), stored));
+        self.set_local(value.clone());
         value
+    }
+
+    /// Sets the local of type `T`, which was not there before.
+    pub fn set_local<T: 'static>(&self, value: Rc<T>) {
+        self.0.locals.borrow_mut().0.push((TypeId::of::<T>(), value));
     }
 
     /// The local of type `T`, if it was made.

@@ -341,7 +341,7 @@ impl Scheduler {
         });
         if !self.ready.borrow().is_empty() {
             context.waker().wake_by_ref();
-        } else if self.fibers.borrow().is_empty() {
+        } else if self.fibers.borrow().values().all(Fiber::is_dead) {
             return Poll::Ready(());
         } else {
             self.timers.arm(context);
@@ -408,8 +408,15 @@ impl Scheduler {
     fn bury(&self, fiber: &Fiber) {
         fiber.0.status.set(Status::Dead);
         self.timers.cancel(fiber);
-        self.fibers.borrow_mut().remove(&fiber.id());
         fiber.0.finished.broadcast();
+        if !fiber.is_joinable() {
+            self.forget(fiber);
+        }
+    }
+
+    /// Drops what is left of a dead fiber.
+    pub(super) fn forget(&self, fiber: &Fiber) {
+        self.fibers.borrow_mut().remove(&fiber.id());
         let locals = fiber.0.locals.take();
         drop(locals);
     }
