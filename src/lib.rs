@@ -7,6 +7,7 @@
 
 pub mod base;
 pub mod builtin;
+pub mod config;
 pub mod fiber;
 pub mod lua;
 pub mod memtx;
