@@ -1,0 +1,162 @@
+-- init-redis-emu: serves Redis clients. Each command is a Lua function.
+--
+-- The native module `resp` listens, reads requests, calls the function with the command's name,
+-- and writes what it returns. This file puts the commands together; they live in redis/*.lua, by
+-- subject. To add one, add a function at the place below and save the file.
+--
+-- Settings, in `app.cfg` of the configuration:
+--     app: {cfg: {redis: {host: 127.0.0.1, port: 6379, clients_max: 10000, …}}}
+
+local folder = debug.getinfo(1, 'S').source:match('^@(.*/)') or './'
+local reload = package.loaded.reload or dofile(folder .. 'reload.lua')
+local use = reload.in_folder(folder)
+
+local resp = require('resp')
+local log = require('log')
+
+local facts = use('redis/facts.lua')
+local dispatch = use('redis/dispatch.lua')
+local keyspace = use('redis/keyspace.lua')
+local gate = use('redis/gate.lua')
+local config = use('redis/config.lua')
+local info = use('redis/info.lua')
+local connection = use('redis/connection.lua')
+local slowlog = use('redis/slowlog.lua')
+
+-- All commands by their names in capitals. A handler gets the client and the arguments as
+-- strings. What it returns is the reply: nil, booleans, numbers, strings, lists, and what the
+-- functions of `resp` make.
+local commands = {}
+
+for _, file in ipairs({
+    'connection', 'string', 'bit', 'lcs', 'generic', 'scan', 'transaction', 'fcall', 'server',
+    'info', 'config', 'command', 'slowlog',
+}) do
+    for name, handler in pairs(use('redis/' .. file .. '.lua').commands) do
+        commands[name] = handler
+    end
+end
+
+-- Your own commands go here:
+--
+--     function commands.GREET(client, name)
+--         return 'Hello, ' .. (name or client.user)
+--     end
+
+local M = {commands = commands}
+
+local DEFAULTS = {
+    host = '127.0.0.1',
+    port = 6379,
+    -- How many numbers SELECT accepts.
+    databases = 16,
+    -- Most connections.
+    clients_max = 10000,
+    -- Seconds until a silent connection is closed, 0 for never.
+    idle_timeout = 0,
+    -- Bytes of one argument, of one request, and of replies that a client has not taken.
+    bulk_size_max = 512 * 1024 * 1024,
+    request_size_max = 1024 * 1024 * 1024,
+    output_size_max = 1024 * 1024 * 1024,
+    argument_count_max = 1024 * 1024,
+    -- Microseconds from which a command is kept in the SLOWLOG, -1 for never.
+    slow_threshold = 10000,
+}
+
+local function read_settings()
+    local given = reload.settings('redis')
+    for name, value in pairs(given) do
+        if DEFAULTS[name] == nil then
+            error(('app.cfg.redis.%s is not a setting'):format(name), 0)
+        elseif type(value) ~= type(DEFAULTS[name]) then
+            error(('app.cfg.redis.%s must be a %s'):format(name, type(DEFAULTS[name])), 0)
+        end
+    end
+    return setmetatable({}, {__index = function(_, name)
+        local value = given[name]
+        if value == nil then
+            value = DEFAULTS[name]
+        end
+        return value
+    end})
+end
+
+local function limits()
+    local settings = config.settings
+    keyspace.value_size_max = settings.bulk_size_max
+    keyspace.database_count = settings.databases
+    return {
+        clients_max = settings.clients_max,
+        idle_timeout = settings.idle_timeout,
+        bulk_size_max = settings.bulk_size_max,
+        request_size_max = settings.request_size_max,
+        output_size_max = settings.output_size_max,
+        argument_count_max = settings.argument_count_max,
+        slow_threshold = settings.slow_threshold,
+    }
+end
+
+local handlers = {
+    commands = commands,
+    arities = facts.arities,
+    unknown = dispatch.unknown,
+    slow = slowlog.add,
+    connected = function(client)
+        gate.clients[client.id] = client
+        connection.reset(client)
+    end,
+    disconnected = function(client)
+        gate.clients[client.id] = nil
+        keyspace.unwatch(client)
+    end,
+}
+
+-- The server outlives this version of the file: `shared` goes from each to the next.
+local shared
+
+function M.start(previous)
+    config.settings = read_settings()
+    gate.commands = commands
+    -- Database 0 is there from the start.
+    local _ = keyspace.databases[0]
+    if previous ~= nil then
+        shared = previous.take_over(M)
+    else
+        local settings = config.settings
+        shared = {owner = M}
+        shared.server = resp.listen({host = settings.host, port = settings.port})
+        log.info('Redis protocol on %s:%d', settings.host, shared.server:port())
+    end
+    shared.server:set_handlers(handlers)
+    shared.server:set_limits(limits())
+    config.apply = function()
+        shared.server:set_limits(limits())
+    end
+    info.counters = function()
+        return shared.server:counters()
+    end
+    M.server = shared.server
+end
+
+-- Gives the server to the next version.
+function M.take_over(owner)
+    shared.previous = {owner = M, handlers = handlers}
+    shared.owner = owner
+    return shared
+end
+
+-- Ends the server, unless another version has it. `aborted`: the reload failed, so it goes back
+-- to the version before.
+function M.stop(aborted)
+    if shared == nil or shared.owner ~= M then
+        return
+    end
+    if aborted and shared.previous ~= nil then
+        shared.owner = shared.previous.owner
+        shared.server:set_handlers(shared.previous.handlers)
+    else
+        shared.server:stop()
+    end
+end
+
+return reload.entry(M)

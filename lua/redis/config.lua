@@ -1,0 +1,181 @@
+-- config: CONFIG GET, SET and RESETSTAT: Redis's names for the settings of this server.
+--
+-- What `config.yaml` says holds from start to start; CONFIG SET changes the running server only.
+
+local resp = require('resp')
+
+local use = ...
+local failure = use('redis/failure.lua')
+local number = use('redis/number.lua')
+local glob = use('redis/glob.lua')
+local keyspace = use('redis/keyspace.lua')
+local stats = use('redis/stats.lua')
+local slowlog = use('redis/slowlog.lua')
+local container = use('redis/container.lua').container
+
+local commands = {}
+local M = {commands = commands}
+
+-- The settings of the server, by our names; the server file fills it in.
+M.settings = {}
+-- Applies changed settings to the running server.
+function M.apply()
+end
+
+local UNITS = {
+    [''] = 1, b = 1, k = 1000, kb = 1024, m = 1000000, mb = 1048576, g = 1000000000,
+    gb = 1073741824,
+}
+
+local function bytes(text)
+    local digits, unit = text:lower():match('^(%d+)(%a*)$')
+    local factor = UNITS[unit or '?']
+    if factor == nil then
+        return nil, 'argument must be a memory value'
+    end
+    return tonumber(digits) * factor
+end
+
+local function whole(text)
+    local value = number.integer(text)
+    if value == nil then
+        return nil, "argument couldn't be parsed into an integer"
+    end
+    return tonumber(value)
+end
+
+-- A parameter over one of our settings; `scale` is how many of its units one of ours has.
+local function setting(name, read, min, scale)
+    scale = scale or 1
+    return {
+        get = function()
+            return ('%d'):format(M.settings[name] * scale)
+        end,
+        set = function(text)
+            local value, err = read(text)
+            if value == nil then
+                return err
+            elseif value < min then
+                return ('argument must be between %d and 9223372036854775807 inclusive')
+                    :format(min)
+            end
+            M.settings[name] = value / scale
+            M.apply()
+        end,
+    }
+end
+
+-- A parameter that tells how this server is, and cannot be changed.
+local function fixed(value)
+    return {get = type(value) == 'function' and value or function() return value end}
+end
+
+local parameters = {
+    ['maxclients'] = setting('clients_max', whole, 1),
+    ['timeout'] = setting('idle_timeout', whole, 0),
+    ['proto-max-bulk-len'] = setting('bulk_size_max', bytes, 1048576),
+    ['client-query-buffer-limit'] = setting('request_size_max', bytes, 1048576),
+    ['slowlog-log-slower-than'] = setting('slow_threshold', whole, -1),
+    ['slowlog-max-len'] = {
+        get = function() return ('%d'):format(slowlog.size_max) end,
+        set = function(text)
+            local value, err = whole(text)
+            if value == nil or value < 0 then
+                return err or 'argument must be between 0 and 9223372036854775807 inclusive'
+            end
+            slowlog.set_size_max(value)
+        end,
+    },
+    ['client-output-buffer-limit'] = fixed(function()
+        local size = M.settings.output_size_max
+        return ('normal %d 0 0 slave 0 0 0 pubsub 0 0 0'):format(size)
+    end),
+    ['databases'] = fixed(function() return ('%d'):format(keyspace.database_count) end),
+    ['port'] = fixed(function() return ('%d'):format(M.settings.port) end),
+    ['bind'] = fixed(function() return M.settings.host end),
+    ['save'] = fixed(''),
+    ['appendonly'] = fixed(function() return box.cfg.wal_mode == 'none' and 'no' or 'yes' end),
+    ['appendfsync'] = fixed(function() return box.cfg.wal_mode == 'fsync' and 'always' or 'no' end),
+    ['maxmemory'] = fixed(function() return ('%d'):format(box.cfg.memtx_memory) end),
+    ['maxmemory-policy'] = fixed('noeviction'),
+    ['dir'] = fixed(function() return box.cfg.memtx_dir or '.' end),
+    ['cluster-enabled'] = fixed('no'),
+    ['notify-keyspace-events'] = fixed(''),
+    ['tcp-keepalive'] = fixed('300'),
+    ['requirepass'] = fixed(''),
+}
+M.parameters = parameters
+
+local subcommands = {}
+
+function subcommands.GET(_, ...)
+    local found = {}
+    for _, pattern in ipairs({...}) do
+        pattern = pattern:lower()
+        for name in pairs(parameters) do
+            if glob.match(pattern, name) then
+                found[name] = true
+            end
+        end
+    end
+    local names = {}
+    for name in pairs(found) do
+        table.insert(names, name)
+    end
+    table.sort(names)
+    local reply = {}
+    for _, name in ipairs(names) do
+        table.insert(reply, name)
+        table.insert(reply, parameters[name].get())
+    end
+    return resp.map(reply)
+end
+
+function subcommands.SET(_, ...)
+    local arguments = {...}
+    if #arguments % 2 == 1 then
+        error(failure.syntax)
+    end
+    for i = 1, #arguments, 2 do
+        if parameters[arguments[i]:lower()] == nil then
+            local message = "ERR Unknown option or number of arguments for CONFIG SET - '%s'"
+            return resp.error(message:format(arguments[i]))
+        end
+    end
+    for i = 1, #arguments, 2 do
+        local name = arguments[i]:lower()
+        local parameter = parameters[name]
+        local err
+        if parameter.set == nil then
+            if arguments[i + 1] ~= parameter.get() then
+                err = "can't set immutable config"
+            end
+        else
+            err = parameter.set(arguments[i + 1])
+        end
+        if err ~= nil then
+            local message = "ERR CONFIG SET failed (possibly related to argument '%s') - %s"
+            return resp.error(message:format(name, err))
+        end
+    end
+    return resp.OK
+end
+
+function subcommands.RESETSTAT()
+    stats.reset()
+    return resp.OK
+end
+
+function subcommands.HELP()
+    return {
+        'CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
+        'GET <pattern> ...', '    The parameters that match, and their values.',
+        'SET <parameter> <value> ...', '    Change parameters of the running server.',
+        'RESETSTAT', '    Set the counters of INFO to zero.',
+        'HELP', '    Print this help.',
+    }
+end
+
+commands.CONFIG = container('CONFIG', subcommands)
+
+return M

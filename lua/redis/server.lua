@@ -1,0 +1,169 @@
+-- server: the commands about the server and its databases.
+
+local fiber = require('fiber')
+local clock = require('clock')
+local fio = require('fio')
+local resp = require('resp')
+
+local use = ...
+local keyspace = use('redis/keyspace.lua')
+local failure = use('redis/failure.lua')
+local number = use('redis/number.lua')
+local expiring = use('expiring.lua')
+local container = use('redis/container.lua').container
+
+local OK = resp.OK
+
+local commands = {}
+
+function commands.DBSIZE(client)
+    return keyspace.databases[client.database]:len()
+end
+
+local function check_flush(option, more)
+    if more ~= nil or (option ~= nil and option:upper() ~= 'SYNC'
+                       and option:upper() ~= 'ASYNC') then
+        error(failure.syntax)
+    end
+end
+
+function commands.FLUSHDB(client, option, more)
+    check_flush(option, more)
+    keyspace.flush(client.database)
+    return OK
+end
+
+function commands.FLUSHALL(_, option, more)
+    check_flush(option, more)
+    for _, database in ipairs(keyspace.used()) do
+        keyspace.flush(database)
+    end
+    return OK
+end
+
+function commands.SWAPDB(_, first, second)
+    local function check(text, message)
+        if number.integer(text) == nil then
+            error(resp.error(message))
+        end
+    end
+    check(first, 'ERR invalid first DB index')
+    check(second, 'ERR invalid second DB index')
+    keyspace.swap(keyspace.database_number(first), keyspace.database_number(second))
+    return OK
+end
+
+function commands.TIME()
+    local time = clock.realtime()
+    return {('%d'):format(time), ('%d'):format(time % 1 * 1000000)}
+end
+
+local debug_commands = {}
+
+-- Only this connection sleeps: others go on, unlike in Redis.
+function debug_commands.SLEEP(_, seconds)
+    seconds = tonumber(seconds)
+    if seconds == nil then
+        error(failure.not_float)
+    end
+    fiber.sleep(math.max(seconds, 0))
+    return OK
+end
+
+commands.DEBUG = container('DEBUG', debug_commands)
+
+-- Runs box.snapshot(), and says in Redis's words if one is running.
+local function snapshot()
+    local ok, err = pcall(box.snapshot)
+    if not ok then
+        if type(err) == 'cdata' and err.code == box.error.CHECKPOINT_IN_PROGRESS then
+            error(resp.error('ERR Background save already in progress'))
+        end
+        error(err)
+    end
+end
+
+function commands.SAVE()
+    snapshot()
+    return OK
+end
+
+function commands.BGSAVE(_, schedule, more)
+    if more ~= nil or (schedule ~= nil and schedule:upper() ~= 'SCHEDULE') then
+        error(failure.syntax)
+    end
+    fiber.create(function()
+        local ok, err = pcall(snapshot)
+        if not ok then
+            require('log').error('BGSAVE: %s', err)
+        end
+    end)
+    return resp.status('Background saving started')
+end
+
+-- When the newest snapshot was finished, in seconds.
+local function last_save()
+    local newest = 0
+    for _, path in ipairs(fio.glob(fio.pathjoin(box.cfg.memtx_dir or '.', '*.snap'))) do
+        local stat = fio.stat(path)
+        newest = math.max(newest, stat ~= nil and stat.mtime or 0)
+    end
+    return math.floor(newest)
+end
+
+function commands.LASTSAVE()
+    return last_save()
+end
+
+local memory = {}
+
+-- The bytes of the row; its place in the indexes takes about 32 more.
+function memory.USAGE(client, key, option, samples, more)
+    if option ~= nil then
+        local count = samples ~= nil and number.integer(samples)
+        if option:upper() ~= 'SAMPLES' or samples == nil or more ~= nil then
+            error(failure.syntax)
+        elseif count == nil then
+            error(failure.not_integer)
+        elseif count < 0 then
+            error(failure.syntax)
+        end
+    end
+    local row = keyspace.row(client, key)
+    if row == nil then
+        return nil
+    end
+    return row:bsize() + (row[3] ~= nil and 64 or 32)
+end
+
+function memory.HELP()
+    return {
+        'MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
+        'USAGE <key> [SAMPLES <count>]', '    How many bytes a key and its value take.',
+        'HELP', '    Print this help.',
+    }
+end
+
+commands.MEMORY = container('MEMORY', memory)
+
+-- There are no replicas of this kind, so the time is waited for, as in Redis.
+function commands.WAIT(client, replicas, timeout)
+    replicas, timeout = number.integer(replicas), number.integer(timeout)
+    if replicas == nil then
+        error(failure.not_integer)
+    elseif timeout == nil then
+        return resp.error('ERR timeout is not an integer or out of range')
+    elseif timeout < 0 then
+        return resp.error('ERR timeout is negative')
+    end
+    if replicas > 0 and not box.is_in_txn() then
+        local finish = fiber.clock() + tonumber(timeout) / 1000
+        while client:is_connected() and (timeout == 0 or fiber.clock() < finish) do
+            local left = timeout == 0 and 1 or math.min(finish - fiber.clock(), 1)
+            fiber.sleep(math.max(left, 0))
+        end
+    end
+    return 0
+end
+
+return {commands = commands, last_save = last_save, now = expiring.now}
