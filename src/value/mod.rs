@@ -19,6 +19,7 @@ pub mod msgpack;
 pub mod number;
 pub mod order;
 pub mod timezone;
+pub mod unicode;
 pub mod uuid;
 
 pub use msgpack as mp;
