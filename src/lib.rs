@@ -15,4 +15,5 @@ pub mod net;
 pub mod server;
 pub mod tuple;
 pub mod value;
+pub mod wal;
 pub mod xrow;

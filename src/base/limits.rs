@@ -28,3 +28,5 @@ pub const FIBER_STACK_SIZE: usize = 1024 * 1024;
 pub const FIBER_STACK_POOL_MAX: usize = 1024;
 /// Threads of the blocking pool (`fio`, `getaddrinfo`).
 pub const BLOCKING_THREAD_COUNT_MAX: usize = 16;
+/// Largest block of a log or snapshot file once it is unpacked, in bytes.
+pub const LOG_BLOCK_SIZE_MAX: usize = 2 << 30;

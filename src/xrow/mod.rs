@@ -29,6 +29,7 @@ pub mod synchro;
 mod vclock;
 
 pub use request::Request;
+pub(crate) use row::encode_snapshot_body;
 pub use row::{Header, Row};
 pub use vclock::Vclock;
 

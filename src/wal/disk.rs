@@ -1,0 +1,171 @@
+//! The file system as the log sees it: a small trait, so that tests can put a disk in its place
+//! that writes short, fills up, fails to sync or forgets what was not synced.
+//!
+//! # Yields
+//! never; every function may block, so none is called on the tx thread
+//!
+//! # Not here
+//! Retries after short writes and what to do after a failure: `file`.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A directory tree with the operations that the log needs.
+pub trait Disk: Send + Sync {
+    /// Makes a file for writing and reading; fails if it exists.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file for writing and reading.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file for reading.
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Makes a directory with its parents, unless it exists.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// Names of the entries of a directory.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Gives a file another name in the same directory, replacing what had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Whether there is a file of that name.
+    fn exists(&self, path: &Path) -> bool;
+    /// Makes names that were made, changed or removed in a directory survive a crash.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+}
+
+/// An open file.
+pub trait DiskFile: Send {
+    /// Writes at an offset; may write less than asked.
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize>;
+    /// Reads at an offset; may read less than asked, 0 at the end.
+    fn read_at(&self, data: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Size in bytes.
+    fn size(&self) -> io::Result<u64>;
+    /// Cuts or extends the file.
+    fn truncate(&self, size: u64) -> io::Result<()>;
+    /// Makes the data, and the size, survive a crash.
+    fn sync(&self) -> io::Result<()>;
+    /// Tells the system that this range was written and will not be read soon. A hint.
+    fn forget(&self, _offset: u64, _size: u64) {}
+}
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsDisk;
+
+impl OsDisk {
+    /// The disk for everyone who does not test.
+    pub fn shared() -> Arc<dyn Disk> {
+        Arc::new(OsDisk)
+    }
+}
+
+impl Disk for OsDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o644);
+        Ok(Box::new(OsFile(options.open(path)?)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OsFile(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OsFile(File::open(path)?)))
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        std::fs::read_dir(path)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+struct OsFile(File);
+
+impl DiskFile for OsFile {
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(data, offset)
+    }
+
+    fn read_at(&self, data: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(data, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Also writes the size when it has changed, which is all that reading back needs.
+        self.0.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn forget(&self, offset: u64, size: u64) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: plain system call on a descriptor that `self` keeps open; it touches no memory.
+        unsafe {
+            let (offset, size) = (offset as libc::off_t, size as libc::off_t);
+            libc::posix_fadvise(self.0.as_raw_fd(), offset, size, libc::POSIX_FADV_DONTNEED);
+        }
+    }
+}
+
+/// Writes all of `data`, going on after short writes and interruptions.
+pub(crate) fn write_all_at(file: &dyn DiskFile, mut data: &[u8], offset: u64) -> io::Result<()> {
+    let mut offset = offset;
+    while !data.is_empty() {
+        match file.write_at(data, offset) {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero)),
+            Ok(written) => {
+                data = &data[written..];
+                offset += written as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads until `data` is full or the file ends; returns how much was read.
+pub(crate) fn read_full_at(file: &dyn DiskFile, data: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < data.len() {
+        match file.read_at(&mut data[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(size) => done += size,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

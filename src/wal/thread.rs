@@ -1,0 +1,223 @@
+//! The thread `wal`: takes batches, makes blocks of them, writes, rotates, reports.
+//!
+//! # Invariants
+//! - `vclock` is what is known with everything that was reported as written
+//! - a new file begins with exactly that vclock, which is also its name
+//!
+//! # Yields
+//! never; it is a thread of its own and blocks
+//!
+//! # Not here
+//! What is done about a file after a failure: `file`.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::directory::Directory;
+use super::file::{LogFile, system};
+use super::format::{BLOCK_SIZE, BlockEncoder, FileType, MAGIC_END, Meta};
+use super::reader::Reader;
+use super::writer::{Batch, Command, Mode, Options, Rotated, Shared};
+use crate::base::Result;
+use crate::base::error_injection::ERRINJ_WAL_ROTATE;
+use crate::client_error;
+use crate::xrow::Vclock;
+
+pub(super) struct Thread {
+    shared: Arc<Shared>,
+    directory: Directory,
+    instance_uuid: uuid::Uuid,
+    mode: Mode,
+    max_size: u64,
+    checkpoint_threshold: u64,
+    is_checkpoint_wanted: bool,
+    vclock: Vclock,
+    file: Option<LogFile>,
+    encoder: BlockEncoder,
+    batch: Batch,
+    /// Blocks of the batch, ready to write.
+    blocks: Vec<u8>,
+}
+
+impl Thread {
+    pub fn new(shared: Arc<Shared>, mut directory: Directory, options: &Options) -> Result<Thread> {
+        // Only to know the newest file; recovery has complained about damage already.
+        directory.scan(true)?;
+        Ok(Thread {
+            shared,
+            directory,
+            instance_uuid: options.instance_uuid,
+            mode: options.mode,
+            max_size: options.max_size,
+            checkpoint_threshold: options.checkpoint_threshold,
+            is_checkpoint_wanted: false,
+            vclock: options.vclock,
+            file: None,
+            encoder: BlockEncoder::new()?,
+            batch: Batch::default(),
+            blocks: Vec::new(),
+        })
+    }
+
+    pub fn run(mut self) {
+        loop {
+            let commands = {
+                let mut inbox = self.shared.wait();
+                std::mem::swap(&mut self.batch, &mut inbox.batch);
+                std::mem::take(&mut inbox.commands)
+            };
+            if !self.batch.is_empty() {
+                self.write_batch();
+                self.batch.clear();
+            }
+            for command in commands {
+                match command {
+                    Command::Rotate(reply) => {
+                        // The checkpoint may have been given up meanwhile.
+                        let _ = reply.send(self.rotate());
+                    }
+                    Command::CommitCheckpoint(size) => {
+                        self.shared.log_size.fetch_sub(size, Ordering::Relaxed);
+                        self.is_checkpoint_wanted = false;
+                    }
+                    Command::CollectGarbage(signature, reply) => {
+                        let _ = reply.send(self.directory.collect_garbage(signature));
+                    }
+                    Command::Configure { max_size, checkpoint_threshold } => {
+                        self.max_size = max_size;
+                        self.checkpoint_threshold = checkpoint_threshold;
+                    }
+                    Command::Stop => return self.stop(),
+                }
+            }
+        }
+    }
+
+    fn write_batch(&mut self) {
+        match self.try_write_batch() {
+            Ok(()) => {
+                self.vclock = self.batch.vclock;
+                let growth = self.blocks.len() as u64;
+                let size = self.shared.log_size.fetch_add(growth, Ordering::Relaxed) + growth;
+                let is_due = size > self.checkpoint_threshold && !self.is_checkpoint_wanted;
+                self.is_checkpoint_wanted |= is_due;
+                self.shared.report(|outbox| {
+                    outbox.written = self.batch.last;
+                    outbox.written_bytes += self.batch.rows.len() as u64;
+                    outbox.vclock = self.batch.vclock;
+                    outbox.wants_checkpoint |= is_due;
+                });
+            }
+            Err(error) => {
+                tracing::error!("{error}");
+                {
+                    // Entries that came meanwhile are behind the failed ones: lost as well.
+                    let mut inbox = self.shared.inbox();
+                    inbox.rolling_back = true;
+                    inbox.batch.clear();
+                }
+                let (first, last) = (self.batch.first(), self.batch.last);
+                self.shared.report(|outbox| outbox.failure = Some((first, last, error)));
+            }
+        }
+        self.blocks.clear();
+        self.blocks.shrink_to(8 << 20);
+    }
+
+    fn try_write_batch(&mut self) -> Result<()> {
+        let mut start = 0;
+        for (index, &end) in self.batch.ends.iter().enumerate() {
+            let is_last = index + 1 == self.batch.ends.len();
+            if is_last || end - start >= BLOCK_SIZE {
+                self.encoder.encode(&self.batch.rows[start..end], &mut self.blocks)?;
+                start = end;
+            }
+        }
+        self.open_file()?;
+        let file = self.file.as_mut().expect("open_file has opened one");
+        file.append(&self.blocks, self.mode == Mode::Fsync)
+    }
+
+    /// Makes sure that there is a file to write to, of which this much room is left.
+    fn open_file(&mut self) -> Result<()> {
+        let is_full = self.file.as_ref().is_some_and(|file| {
+            file.offset() >= self.max_size && file.meta().start() != self.vclock
+        });
+        if is_full {
+            self.close_file();
+        }
+        if self.file.is_some() {
+            return Ok(());
+        }
+        if ERRINJ_WAL_ROTATE.strikes() {
+            let full = io::Error::from_raw_os_error(libc::ENOSPC);
+            return Err(system("failed to create the next log file", &full));
+        }
+        let path = self.directory.path_of(self.vclock.signature());
+        let file = if self.directory.disk().exists(&path) {
+            self.reopen_file(&path)?
+        } else {
+            let previous = self.directory.newest().copied();
+            let meta = Meta::new(FileType::Xlog, self.instance_uuid, self.vclock, previous);
+            let mut file = LogFile::create(self.directory.disk(), &path, meta)?;
+            if let Err(error) = file.publish(self.mode == Mode::Fsync) {
+                file.discard();
+                return Err(error);
+            }
+            self.directory.add(self.vclock);
+            file
+        };
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// The last run closed cleanly with an empty file, or died before its first row was whole.
+    fn reopen_file(&self, path: &std::path::Path) -> Result<LogFile> {
+        let mut reader = Reader::open_on(&*self.directory.disk(), path)?;
+        if reader.meta().start() != self.vclock {
+            let message = format!("{}: invalid xlog order", path.display());
+            return Err(super::format::xlog_error(&message));
+        }
+        while reader.next_row()?.is_some() {}
+        let marker = if reader.is_closed() { MAGIC_END.len() as u64 } else { 0 };
+        let end = reader.offset() - marker;
+        LogFile::reopen(self.directory.disk(), path, reader.meta().clone(), end)
+    }
+
+    fn close_file(&mut self) {
+        if let Some(file) = self.file.take() {
+            let path = file.path().to_owned();
+            if let Err(error) = file.close(self.mode == Mode::Fsync) {
+                // The rows are safe; the reader takes a file without the end marker.
+                tracing::error!("{}: cannot close the log file: {error}", path.display());
+            }
+        }
+    }
+
+    fn rotate(&mut self) -> Result<Rotated> {
+        if self.shared.inbox().rolling_back {
+            return Err(client_error!(ER_CASCADE_ROLLBACK));
+        }
+        if self.file.as_ref().is_some_and(|file| file.meta().start() != self.vclock) {
+            self.close_file();
+        }
+        let log_size = self.shared.log_size.load(Ordering::Relaxed);
+        Ok(Rotated { vclock: self.vclock, log_size })
+    }
+
+    /// Leaves an empty file that tells the next run where the log ends, so that a missing last
+    /// file is noticed.
+    fn stop(mut self) {
+        let rolling_back = self.shared.inbox().rolling_back;
+        if self.file.as_ref().is_some_and(|file| file.meta().start() != self.vclock) {
+            self.close_file();
+        }
+        if !rolling_back && self.directory.newest() != Some(&self.vclock) {
+            if let Err(error) = self.open_file() {
+                tracing::error!("cannot leave an empty log file: {error}");
+            }
+        }
+        self.close_file();
+    }
+}
