@@ -29,8 +29,18 @@ pub struct Cdata<'a> {
 /// Ids of C types that LuaJIT declares itself (`CTID_*`), asserted by `prepare`.
 mod ids {
     use super::CtypeId;
+    pub const BOOL: CtypeId = 3;
+    pub const CHAR: CtypeId = 4;
+    pub const INT8: CtypeId = 5;
+    pub const UINT8: CtypeId = 6;
+    pub const INT16: CtypeId = 7;
+    pub const UINT16: CtypeId = 8;
+    pub const INT32: CtypeId = 9;
+    pub const UINT32: CtypeId = 10;
     pub const INT64: CtypeId = 11;
     pub const UINT64: CtypeId = 12;
+    pub const FLOAT: CtypeId = 13;
+    pub const DOUBLE: CtypeId = 14;
     pub const VOID_POINTER: CtypeId = 19;
 }
 
@@ -39,7 +49,12 @@ local ffi = require('ffi')
 local slot = ffi.cast('int64_t *', (...))
 local uslot = ffi.cast('uint64_t *', (...))
 return function() return slot[0] end, function() return uslot[0] end,
-    ffi.cast('void *', 0), tonumber(ffi.typeof('int64_t')), tonumber(ffi.typeof('uint64_t')),
+    ffi.cast('void *', 0), tonumber(ffi.typeof('bool')), tonumber(ffi.typeof('char')),
+    tonumber(ffi.typeof('int8_t')), tonumber(ffi.typeof('uint8_t')),
+    tonumber(ffi.typeof('int16_t')), tonumber(ffi.typeof('uint16_t')),
+    tonumber(ffi.typeof('int32_t')), tonumber(ffi.typeof('uint32_t')),
+    tonumber(ffi.typeof('int64_t')), tonumber(ffi.typeof('uint64_t')),
+    tonumber(ffi.typeof('float')), tonumber(ffi.typeof('double')),
     tonumber(ffi.typeof('void *'))
 "#;
 
@@ -87,15 +102,45 @@ impl<'a> Cdata<'a> {
         self.type_id() == ids::VOID_POINTER && unsafe { self.read::<*const c_void>() }.is_null()
     }
 
-    /// An `int64_t`, or a `uint64_t` that fits.
+    /// Any C integer that fits.
     pub fn integer(self) -> Option<i64> {
         match self.type_id() {
             // SAFETY: the type holds 64 bits.
             ids::INT64 => Some(unsafe { self.read::<i64>() }),
+            // SAFETY: as above, for each type its size.
+            ids::INT32 => Some(i64::from(unsafe { self.read::<i32>() })),
+            // SAFETY: as above.
+            ids::UINT32 => Some(i64::from(unsafe { self.read::<u32>() })),
+            // SAFETY: as above.
+            ids::INT16 => Some(i64::from(unsafe { self.read::<i16>() })),
+            // SAFETY: as above.
+            ids::UINT16 => Some(i64::from(unsafe { self.read::<u16>() })),
+            // SAFETY: as above.
+            ids::INT8 | ids::CHAR => Some(i64::from(unsafe { self.read::<i8>() })),
+            // SAFETY: as above.
+            ids::UINT8 => Some(i64::from(unsafe { self.read::<u8>() })),
             // SAFETY: as above.
             ids::UINT64 => i64::try_from(unsafe { self.read::<u64>() }).ok(),
             _ => None,
         }
+    }
+
+    /// A `bool`.
+    pub fn boolean(self) -> Option<bool> {
+        // SAFETY: the type holds one byte.
+        (self.type_id() == ids::BOOL).then(|| unsafe { self.read::<u8>() } != 0)
+    }
+
+    /// A `float`.
+    pub fn float(self) -> Option<f32> {
+        // SAFETY: the type holds 32 bits.
+        (self.type_id() == ids::FLOAT).then(|| unsafe { self.read::<f32>() })
+    }
+
+    /// A `double`.
+    pub fn double(self) -> Option<f64> {
+        // SAFETY: the type holds 64 bits.
+        (self.type_id() == ids::DOUBLE).then(|| unsafe { self.read::<f64>() })
     }
 
     /// A `uint64_t`.
@@ -110,11 +155,26 @@ pub(super) fn prepare(cx: Context<'_>) -> Result<()> {
     let top = cx.top();
     cx.load(MAKER, "=cdata")?;
     SLOT.with(|slot| cx.push_pointer(slot.as_ptr().cast()));
-    cx.call(1, 6)?;
-    for (index, id) in [(-3, ids::INT64), (-2, ids::UINT64), (-1, ids::VOID_POINTER)] {
+    let checked: [CtypeId; 13] = [
+        ids::BOOL,
+        ids::CHAR,
+        ids::INT8,
+        ids::UINT8,
+        ids::INT16,
+        ids::UINT16,
+        ids::INT32,
+        ids::UINT32,
+        ids::INT64,
+        ids::UINT64,
+        ids::FLOAT,
+        ids::DOUBLE,
+        ids::VOID_POINTER,
+    ];
+    cx.call(1, 3 + 13)?;
+    for (index, id) in (-13..).zip(checked) {
         assert_eq!(cx.number(index), Some(f64::from(id)), "LuaJIT's own C type ids are fixed");
     }
-    cx.pop(3);
+    cx.pop(13);
     let null = cx.cdata(-1).expect("a null pointer is cdata");
     assert!(null.is_null(), "the header of cdata is where this file says");
     let null = cx.reference();

@@ -472,6 +472,22 @@ impl<'a> Context<'a> {
         api!(ffi::lua_getmetatable(self.state, index)) != 0
     }
 
+    /// Whether there is a metatable.
+    pub fn has_metatable(self, index: i32) -> bool {
+        let has = self.metatable(index);
+        if has {
+            self.pop(1);
+        }
+        has
+    }
+
+    /// Pushes `value[name]`, metamethods included: it may raise and call Lua.
+    pub fn get_field(self, index: i32, name: &str) {
+        let index = self.absolute(index);
+        self.push_bytes(name);
+        api!(ffi::lua_gettable_(self.state, index));
+    }
+
     /// Sets the metatable of a value to the last value, which it pops.
     pub fn set_metatable(self, index: i32) {
         api!(ffi::lua_setmetatable(self.state, index));
