@@ -18,6 +18,8 @@ pub mod json;
 pub mod msgpack;
 pub mod number;
 pub mod order;
+pub mod strftime;
+pub mod strptime;
 pub mod timezone;
 pub mod unicode;
 pub mod uuid;
