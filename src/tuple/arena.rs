@@ -83,7 +83,18 @@ pub fn charge(bytes: usize, allocator: &str, object: &str) -> Result<()> {
     Ok(())
 }
 
-/// Gives back what [`charge`] took.
+/// Whether `bytes` more fit below the limit.
+pub fn has_room(bytes: usize) -> bool {
+    USED.get().saturating_add(bytes) <= LIMIT.get()
+}
+
+/// Charges without asking for the limit: for an operation that asked [`has_room`] for its worst
+/// case and must not stop midway, and for roll-back, which must not fail.
+pub fn charge_always(bytes: usize) {
+    USED.set(USED.get().saturating_add(bytes));
+}
+
+/// Gives back what [`charge`] or [`charge_always`] took.
 pub fn discharge(bytes: usize) {
     USED.set(USED.get().saturating_sub(bytes));
 }
