@@ -135,6 +135,16 @@ impl Reclaimer {
         }
     }
 
+    /// As `retire` for an object of which it is known that only views up to an epoch reach it: a
+    /// newer one goes at once.
+    pub(in crate::memtx) fn retire_unless_newer(&self, dead: Dead, shared_epoch: u64) {
+        if dead.created <= shared_epoch {
+            return self.retire(dead);
+        }
+        // SAFETY: the object was made after the last view was taken, and the owner gave it up.
+        unsafe { (dead.free)(dead.object) }
+    }
+
     /// As `retire`, but leave the freeing to `collect`, for callers with much to let go.
     pub fn retire_later(&self, dead: Dead) {
         match self.views.borrow_mut().last_mut() {

@@ -1,7 +1,7 @@
 //! The ordered index: a B+-tree of tuples with 64-bit hints beside them.
 //!
 //! A hint is an integer that orders as the key's beginning does, so that most comparisons neither
-//! leave the node nor touch a tuple. The order is a parameter (`Order`); `tuple_order` binds it to
+//! leave the node nor touch a tuple. The order is a parameter (`Order`); `memtx::order` binds it to
 //! key definitions. Elements are handles of one word. What they point to is kept alive by the index
 //! above; an owning tree only knows how to let go of all elements at once.
 //!
@@ -33,7 +33,7 @@ mod range;
 mod search;
 #[cfg(test)]
 mod tests;
-mod view;
+pub mod view;
 mod write;
 
 use std::cmp::Ordering;
@@ -45,7 +45,6 @@ pub use range::{Range, Walk};
 pub use view::TreeView;
 
 use node::NodePtr;
-#[allow(unused_imports)]
 pub(in crate::memtx) use node::prefetch;
 
 use super::reclaim::Reclaimer;

@@ -20,6 +20,8 @@ use std::mem::{MaybeUninit, size_of};
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use crate::tuple::arena;
+
 /// Most elements of a leaf.
 pub(super) const LEAF_CAPACITY: usize = 63;
 /// Most children of an inner node.
@@ -84,6 +86,7 @@ impl<T: Copy> NodePtr<T> {
     pub(super) fn alloc(level: u32, epoch: u64) -> NodePtr<T> {
         const { assert!(size_of::<T>() == 8, "elements are handles of one word") };
         let layout = Self::layout(level);
+        arena::charge_always(layout.size());
         // SAFETY: the layout is not empty. Zeroes are a valid empty node: a length of zero, integer
         // arrays, and arrays that may be uninitialized.
         let memory = unsafe { alloc_zeroed(layout) };
@@ -116,6 +119,7 @@ impl<T: Copy> NodePtr<T> {
     /// Nothing may use the node afterwards.
     pub(super) unsafe fn free(self) {
         let layout = Self::layout(self.level());
+        arena::discharge(layout.size());
         // SAFETY: the node was allocated by `alloc` with this layout; the caller gives it up.
         unsafe { dealloc(self.0.as_ptr().cast::<u8>(), layout) }
     }

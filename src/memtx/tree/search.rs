@@ -237,6 +237,17 @@ impl<O: Order> Tree<O> {
         KeyProbe { hint: self.order.key_hint(key), key }
     }
 
+    /// Ask the cache for the leaf that a look-up of the key will search.
+    pub fn prefetch(&self, key: O::Key<'_>) {
+        let Some(mut node) = self.root else { return };
+        let probe = self.key_probe(key);
+        for level in (1..self.height).rev() {
+            let inner = node.inner();
+            node = inner.children()[child_position(&self.order, inner, &probe, Bound::Upper)];
+            prefetch_node(node, level - 1);
+        }
+    }
+
     /// Find the element equal to the probe without noting the way.
     #[inline(always)]
     pub(super) fn find<P: Probe<O>>(&self, probe: &P) -> Option<O::Item> {
