@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{EXT_DATETIME, EXT_DECIMAL, EXT_INTERVAL, EXT_UUID, Kind, Reader};
+use super::{EXT_DATETIME, EXT_DECIMAL, EXT_ERROR, EXT_INTERVAL, EXT_UUID, Kind, Reader};
 use crate::value::datetime::Datetime;
 use crate::value::decimal::Decimal;
 use crate::value::interval::Interval;
@@ -69,13 +69,18 @@ fn write_value(out: &mut String, reader: &mut Reader<'_>, depth: usize) -> Optio
         }
         Kind::Ext => {
             let (ext_type, payload) = reader.read_ext()?;
-            write_ext(out, ext_type, payload);
+            write_ext(out, ext_type, payload, depth);
         }
     }
     Some(())
 }
 
-fn write_ext(out: &mut String, ext_type: i8, payload: &[u8]) {
+fn write_ext(out: &mut String, ext_type: i8, payload: &[u8], depth: usize) {
+    if ext_type == EXT_ERROR {
+        // Printed as far as it goes, like every value.
+        let _ = write_error(out, &mut Reader::new(payload), depth);
+        return;
+    }
     let known = match ext_type {
         EXT_DECIMAL => Decimal::unpack(payload).map(|value| value.to_string()),
         EXT_UUID => Uuid::unpack(payload).map(|value| value.to_string()),
@@ -89,6 +94,57 @@ fn write_ext(out: &mut String, ext_type: i8, payload: &[u8]) {
             let _ = write!(out, "(extension: type {ext_type}, len {})", payload.len());
         }
     }
+}
+
+/// An error is `{0: [map, ...]}`, the error and its causes; the keys of each print as names.
+fn write_error(out: &mut String, reader: &mut Reader<'_>, depth: usize) -> Option<()> {
+    const STACK_KEY: u64 = 0;
+    if depth < 2 {
+        out.push_str("{...}");
+        return Some(());
+    }
+    out.push('{');
+    for index in 0..reader.read_map_len()? {
+        if index > 0 {
+            out.push_str(", ");
+        }
+        match reader.read_uint()? {
+            STACK_KEY => {
+                out.push_str("\"stack\": [");
+                for index in 0..reader.read_array_len()? {
+                    if index > 0 {
+                        out.push_str(", ");
+                    }
+                    write_error_fields(out, reader, depth - 2)?;
+                }
+                out.push(']');
+            }
+            key => {
+                let _ = write!(out, "{key}: ");
+                write_value(out, reader, depth - 1)?;
+            }
+        }
+    }
+    out.push('}');
+    Some(())
+}
+
+fn write_error_fields(out: &mut String, reader: &mut Reader<'_>, depth: usize) -> Option<()> {
+    const NAMES: [&str; 7] = ["type", "file", "line", "message", "errno", "code", "fields"];
+    out.push('{');
+    for index in 0..reader.read_map_len()? {
+        if index > 0 {
+            out.push_str(", ");
+        }
+        let key = reader.read_uint()?;
+        let _ = match usize::try_from(key).ok().and_then(|key| NAMES.get(key)) {
+            Some(name) => write!(out, "\"{name}\": "),
+            None => write!(out, "{key}: "),
+        };
+        write_value(out, reader, depth)?;
+    }
+    out.push('}');
+    Some(())
 }
 
 fn write_string(out: &mut String, bytes: &[u8]) {
@@ -139,6 +195,19 @@ mod tests {
             "[-5, \"kill \\\"bill\\\"\\n\\/\", null, 1.15292e+18, {\"double\": 2.72}, \
              (extension: type 123, len 3), true]"
         );
+    }
+
+    #[test]
+    fn errors_print_with_the_names_of_their_fields() {
+        let mut payload = vec![0x81, 0, 0x91];
+        write_map_len(&mut payload, 2);
+        write_uint(&mut payload, 0);
+        write_str(&mut payload, b"ClientError");
+        write_uint(&mut payload, 5);
+        write_uint(&mut payload, 3);
+        let mut data = Vec::new();
+        write_ext(&mut data, EXT_ERROR, &payload);
+        assert_eq!(text(&data), r#"{"stack": [{"type": "ClientError", "code": 3}]}"#);
     }
 
     #[test]
