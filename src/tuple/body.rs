@@ -452,3 +452,6 @@ unsafe fn release(pointer: NonNull<RawTuple>) {
 fn account(format_id: u16) -> Account {
     if format_id == Format::RUNTIME_ID { Account::Runtime } else { Account::Memtx }
 }
+
+#[cfg(test)]
+mod tests;

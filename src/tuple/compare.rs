@@ -12,10 +12,9 @@ use super::body::RawTuple;
 use super::field_type::FieldType;
 use super::item::{self, Kind};
 use super::key_def::{KeyDef, Part, SortOrder};
+use crate::value::order;
 
-pub use scalar::{
-    Class, class_of, compare_numbers, compare_values, fits_fixed_point, number_prefix,
-};
+pub use scalar::{compare_values, fits_fixed_point};
 
 /// How a key definition compares, chosen once when it is made. The common simple keys have their
 /// own way without a loop over parts.
@@ -107,7 +106,7 @@ pub(super) fn hash<'a>(values: impl Iterator<Item = (&'a Part, Option<&'a [u8]>)
     const STATE: ahash::RandomState = ahash::RandomState::with_seeds(13, 17, 19, 23);
     let mut hasher = STATE.build_hasher();
     for (part, value) in values {
-        scalar::hash_value(&mut hasher, part, value.unwrap_or(&[item::NIL]));
+        order::hash(value.unwrap_or(&[item::NIL]), part.collator, &mut hasher);
     }
     hasher.finish()
 }

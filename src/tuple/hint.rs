@@ -7,13 +7,10 @@
 //! # Invariants
 //! A hint depends on the part's type: an index whose first part changes type is rebuilt.
 
-use super::compare::{Class, class_of, number_prefix};
 use super::field_type::FieldType;
 use super::item::{self, Kind};
 use super::key_def::{Part, SortOrder};
-
-/// Bits that a hint in a scalar index keeps for the class of the value.
-const CLASS_BITS: u32 = 4;
+use crate::value::order;
 
 /// The hint of a value of this part, with whatever follows behind it; nil and absent come first.
 #[inline]
@@ -28,7 +25,7 @@ pub(super) fn of_part(part: &Part, value: Option<&[u8]>) -> u64 {
 #[inline]
 fn of_value(part: &Part, value: &[u8]) -> u64 {
     use FieldType::{
-        Boolean, Int8, Int16, Int32, Int64, Integer, Scalar, String, Uint8, Uint16, Uint32, Uint64,
+        Boolean, Int8, Int16, Int32, Int64, Integer, String, Uint8, Uint16, Uint32, Uint64,
         Unsigned, Uuid, Varbinary,
     };
     match part.kind {
@@ -38,9 +35,8 @@ fn of_value(part: &Part, value: &[u8]) -> u64 {
         Varbinary => of_bytes(item::binary(value).unwrap_or(&[])),
         Boolean => u64::from(item::boolean(value).unwrap_or(false)),
         Uuid => of_bytes(item::extension(value).map_or(&[], |(_, payload)| payload)),
-        Scalar => of_scalar(part, value),
-        // Numbers of all encodings, decimals and datetimes.
-        _ => number_prefix(value),
+        // These keep the class in the high bits.
+        _ => order::hint(value, part.collator),
     }
 }
 
@@ -75,18 +71,4 @@ fn of_bytes(bytes: &[u8]) -> u64 {
     let mut head = [0; 8];
     head[..bytes.len()].copy_from_slice(bytes);
     u64::from_be_bytes(head)
-}
-
-/// The class of the value decides first.
-fn of_scalar(part: &Part, value: &[u8]) -> u64 {
-    let class = class_of(value);
-    let prefix = match class {
-        Class::Boolean => u64::from(item::boolean(value).unwrap_or(false)) << CLASS_BITS,
-        Class::String => of_string(part, item::string(value).unwrap_or(&[])),
-        Class::Binary => of_bytes(item::binary(value).unwrap_or(&[])),
-        Class::Uuid => of_bytes(item::extension(value).map_or(&[], |(_, payload)| payload)),
-        Class::Number | Class::Datetime => number_prefix(value),
-        Class::Nil | Class::Interval | Class::Array | Class::Map | Class::Unknown => 0,
-    };
-    (class as u64) << (64 - CLASS_BITS) | prefix >> CLASS_BITS
 }

@@ -34,7 +34,7 @@ pub struct SyntaxError {
 impl Path {
     /// Parses a path whose indexes count from `index_base` (1 in Lua, 0 in C). Never panics.
     pub fn parse(text: &[u8], index_base: u32) -> Result<Path, SyntaxError> {
-        let mut lexer = Lexer { text, at: 0, symbols: 0, index_base };
+        let mut lexer = Lexer::new(text, index_base);
         let mut tokens = Vec::new();
         while let Some(token) = lexer.next()? {
             tokens.push(token);
@@ -66,7 +66,7 @@ impl Path {
     pub fn follow_tokens<'a>(tokens: &[Token], mut data: &'a [u8]) -> Option<&'a [u8]> {
         for token in tokens {
             data = match token {
-                Token::Index(index) => element(data, *index)?,
+                Token::Index(index) => element_or_value(data, *index)?,
                 Token::Key(key) => value(data, key.as_bytes())?,
                 Token::Any => return None,
             };
@@ -103,6 +103,30 @@ pub fn element(data: &[u8], index: u32) -> Option<&[u8]> {
     data.get(at..)
 }
 
+/// The element with this index of an array, or the value of this number as a key of a map: a Lua
+/// table with holes is a map with integer keys.
+fn element_or_value(data: &[u8], index: u32) -> Option<&[u8]> {
+    if item::kind(data) == item::Kind::Array {
+        return element(data, index);
+    }
+    let (count, mut at) = item::map(data)?;
+    for _ in 0..count {
+        let pair = data.get(at..)?;
+        at += item::size(pair)?;
+        if is_index(pair, index) {
+            return data.get(at..);
+        }
+        at += item::size(data.get(at..)?)?;
+    }
+    None
+}
+
+/// Whether the item at the start of `key` is the integer that stands for this index.
+pub(super) fn is_index(key: &[u8], index: u32) -> bool {
+    let number = i64::from(index) + 1;
+    item::uint(key) == Some(number.unsigned_abs()) || item::int(key) == Some(number)
+}
+
 /// The value of this string key of the map at the start of `data`, and the rest behind it.
 pub fn value<'a>(data: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let (count, mut at) = item::map(data)?;
@@ -117,7 +141,8 @@ pub fn value<'a>(data: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     None
 }
 
-struct Lexer<'a> {
+/// Reads a path step by step, for who must act on the first steps before an error in later ones.
+pub(super) struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
     /// Characters read; error positions count in them.
@@ -125,8 +150,19 @@ struct Lexer<'a> {
     index_base: u32,
 }
 
-impl Lexer<'_> {
-    fn next(&mut self) -> Result<Option<Token>, SyntaxError> {
+impl<'a> Lexer<'a> {
+    /// Starts at the beginning of a path.
+    pub(super) fn new(text: &'a [u8], index_base: u32) -> Lexer<'a> {
+        Lexer { text, at: 0, symbols: 0, index_base }
+    }
+
+    /// Characters read so far.
+    pub(super) fn position(&self) -> usize {
+        self.symbols
+    }
+
+    /// The next step, `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Token>, SyntaxError> {
         if self.at == self.text.len() {
             return Ok(None);
         }

@@ -406,3 +406,6 @@ fn append_value(key: &mut Vec<u8>, value: Option<&[u8]>) {
     let exact = value.and_then(|value| value.get(..item::size(value)?));
     key.extend_from_slice(exact.unwrap_or(&[item::NIL]));
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,9 @@ pub mod hint;
 pub mod item;
 pub mod json_path;
 pub mod key_def;
+#[cfg(test)]
+mod testing;
+pub mod update;
 
 pub use body::{RawTuple, Tuple, TuplePtr};
 pub use field_type::FieldType;

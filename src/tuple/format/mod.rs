@@ -22,8 +22,7 @@ use crate::base::Result;
 use crate::client_error;
 
 pub use definition::{COLLATION_NONE, FieldDef, NullableAction};
-pub(super) use node::NO_SLOT;
-use node::Node;
+pub(super) use node::{NO_SLOT, Node};
 
 /// What a format is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -163,6 +162,11 @@ impl Format {
         self.min_field_count
     }
 
+    /// What is known of each field.
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.content.nodes
+    }
+
     /// Count of offset slots of a tuple.
     #[inline]
     pub(super) fn slot_count(&self) -> u8 {
@@ -227,3 +231,6 @@ fn min_field_count(def: &FormatDef, keys: &[&KeyDef]) -> u32 {
         .max();
     named.map_or(0, |last| last as u32 + 1).max(indexed.unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ const SLOT_COUNT_MAX: u8 = 254;
 
 /// A field, or a value inside a field that an index reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Node {
+pub(in crate::tuple) struct Node {
     pub token: Token,
     pub kind: FieldType,
     pub scale: i64,
@@ -54,6 +54,20 @@ impl Node {
     pub fn find(&self, tokens: &[Token]) -> Option<&Node> {
         let Some((token, rest)) = tokens.split_first() else { return Some(self) };
         self.children.iter().find(|child| child.token == *token)?.find(rest)
+    }
+
+    /// What `nodes` know of the array's element with this index.
+    pub fn element(nodes: &[Node], index: u32) -> Option<&Node> {
+        let is_it = |node: &&Node| node.token == Token::Index(index);
+        nodes.get(index as usize).filter(is_it).or_else(|| nodes.iter().find(is_it))
+    }
+
+    /// What `nodes` know of the map's value with this key.
+    pub fn value<'n>(nodes: &'n [Node], key: &[u8]) -> Option<&'n Node> {
+        nodes.iter().find(|node| match &node.token {
+            Token::Key(name) => name.as_bytes() == key,
+            Token::Index(_) | Token::Any => false,
+        })
     }
 
     fn new(token: Token, id: u32) -> Node {
