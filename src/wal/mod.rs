@@ -9,6 +9,7 @@
 //! - [`reader`] rows from a file, torn tails and damage
 //! - [`Directory`] which files there are, which recovery needs, which can go
 //! - [`snapshot`] a snapshot, on the thread `snapshot`
+//! - [`cat`] prints a file for people
 //! - [`disk`] the file system as a trait, for tests that break it
 //!
 //! # What is assumed of the medium
@@ -19,6 +20,7 @@
 //! # Yields
 //! never
 
+pub mod cat;
 mod directory;
 pub mod disk;
 mod file;

@@ -631,3 +631,127 @@ mod fuzz {
         }
     }
 }
+
+/// Both programs on the same files: ours must print what Tarantool's prints, and Tarantool's must
+/// read what ours wrote.
+mod interoperability {
+    use super::*;
+    use std::process::Command;
+
+    /// What `tarantoolctl cat` prints, `None` where it is not installed.
+    fn tarantoolctl(path: &Path, arguments: &[&str]) -> Option<String> {
+        let mut command = Command::new("tarantoolctl");
+        let output = command.arg("cat").args(arguments).arg(path).output();
+        match output {
+            Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+            Err(_) => {
+                eprintln!("skipped: tarantoolctl is not installed");
+                None
+            }
+        }
+    }
+
+    fn cat(path: &Path, show_system: bool, format: cat::Format) -> String {
+        let mut out = Vec::new();
+        let options = cat::Options { show_system, format, ..cat::Options::file(path) };
+        cat::run(&options, &mut out).unwrap();
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[track_caller]
+    fn assert_same_text(ours: &str, theirs: &str) {
+        for (number, (ours, theirs)) in ours.lines().zip(theirs.lines()).enumerate() {
+            assert_eq!(ours, theirs, "line {number}");
+        }
+        assert_eq!(ours.len(), theirs.len());
+    }
+
+    #[test]
+    fn tarantoolctl_prints_our_files_as_we_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { directory: directory.path().into(), ..options(Vclock::new()) };
+        let writer = Writer::start(OsDisk::shared(), &options).unwrap();
+        for number in 0..50 {
+            let bodies = [body(number, 30), body(number, 90 * number as usize)];
+            block_on(submit_rows(&writer, &bodies[..1 + number as usize % 2]).unwrap()).unwrap();
+        }
+        let batch: Vec<Vec<u8>> = (0..500).map(|number| body(number, 50)).collect();
+        block_on(submit_rows(&writer, &batch).unwrap()).unwrap();
+        writer.stop();
+        let snapshot = directory.path().join("00000000000000000007.snap");
+        let meta = Meta::new(FileType::Snap, UUID, Vclock::parse("{1: 7}").unwrap(), None);
+        let source = Box::new(Numbers(0..5000));
+        block_on(snapshot::write_in_thread(
+            OsDisk::shared(),
+            snapshot.clone(),
+            meta,
+            0,
+            source,
+            Arc::default(),
+        ))
+        .unwrap();
+        for path in [directory.path().join("00000000000000000000.xlog"), snapshot] {
+            let Some(theirs) = tarantoolctl(&path, &["--show-system"]) else { return };
+            assert_same_text(&cat(&path, true, cat::Format::Yaml), &theirs);
+            assert!(theirs.len() > 10_000);
+        }
+    }
+
+    const SCRIPT: &str = r#"
+        box.cfg{work_dir = arg[1], log = arg[1] .. '/log', wal_max_size = 100000}
+        local s = box.schema.space.create('t')
+        s:create_index('pk')
+        for i = 1, 50 do s:replace{i, 'hello', i * 1.5, {a = {1, 2}}, box.NULL, true} end
+        box.begin() for i = 100, 3000 do s:replace{i, ('x'):rep(i % 100)} end box.commit()
+        box.begin() s:replace{500, 'abc'} s:delete{1} s:update({2}, {{'=', 2, 'z'}})
+        s:upsert({1000, 1}, {{'=', 2, 'u'}}) box.commit()
+        box.snapshot()
+        local uuid = require('uuid').fromstr('64d22e4d-ac92-4a23-899a-e59f34af5479')
+        s:replace{1, "multi\nline", "it's", "123", "", "key: value", -5, 18446744073709551615ULL,
+            1e100, 0.1, uuid, require('decimal').new('1.5'), "\n", " a\n b ", "x\ty", "\1\127",
+            "é\n", ("w "):rep(200), "\240\159\152\128"}
+        s:replace{2, {}, setmetatable({}, {__serialize = 'map'}), {1, 2, {3}}, {{a = 1}}, "\xff",
+            "~", "null", " lead", ("x"):rep(200), 0/0, 1/0, 1e15, 5e-324, 12345.678901234567}
+        local l = box.schema.space.create('l', {is_local = true})
+        l:create_index('pk')
+        l:replace{1}
+        box.begin() l:replace{2} s:replace{77} box.commit()
+        os.exit(0)
+    "#;
+
+    #[test]
+    fn files_of_tarantool_are_read_and_printed_as_tarantoolctl_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = directory.path().join("script.lua");
+        std::fs::write(&script, SCRIPT).unwrap();
+        let run = Command::new("tarantool").arg(&script).arg(directory.path()).output();
+        let Ok(run) = run else {
+            eprintln!("skipped: tarantool is not installed");
+            return;
+        };
+        assert!(run.status.success(), "{run:?}");
+        let disk = OsDisk::shared();
+        let mut logs = Directory::logs(disk.clone(), directory.path(), Uuid::nil());
+        logs.scan(false).unwrap();
+        assert!(logs.files().len() >= 2);
+        let mut snapshots = Directory::snapshots(disk, directory.path(), Uuid::nil());
+        snapshots.scan(false).unwrap();
+        let logs = logs.files().iter().map(|file| logs.path_of(file.signature()));
+        let snapshots = snapshots.files().iter().map(|file| snapshots.path_of(file.signature()));
+        for path in logs.chain(snapshots) {
+            let mut reader = Reader::open(&path).unwrap();
+            reader.read_ahead().unwrap();
+            while let Some(transaction) = reader.next_transaction().unwrap() {
+                assert!(transaction.rows().last().unwrap().header.is_commit());
+            }
+            assert!(reader.is_closed(), "{}", path.display());
+            for (arguments, format) in [
+                (&["--show-system"][..], cat::Format::Yaml),
+                (&["--show-system", "--format=json"][..], cat::Format::Json),
+            ] {
+                let Some(theirs) = tarantoolctl(&path, arguments) else { return };
+                assert_same_text(&cat(&path, true, format), &theirs);
+            }
+        }
+    }
+}
