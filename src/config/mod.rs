@@ -43,4 +43,7 @@ pub use instance::{AdvertiseType, Configuration, UriOptions};
 pub use jsonschema::jsonschema;
 pub use load::{World, instance_names, load, load_cluster};
 pub use problem::{Position, Problem, Problems, Step, path_text};
+#[cfg(test)]
+mod tests;
+
 pub use value::{Map, Value, number_text};
