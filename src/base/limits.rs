@@ -30,3 +30,7 @@ pub const FIBER_STACK_POOL_MAX: usize = 1024;
 pub const BLOCKING_THREAD_COUNT_MAX: usize = 16;
 /// Largest block of a log or snapshot file once it is unpacked, in bytes.
 pub const LOG_BLOCK_SIZE_MAX: usize = 2 << 30;
+/// Longest wait of `lycosa start` for an instance to answer on its console.
+pub const START_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// Longest wait of `lycosa stop` for an instance to end.
+pub const STOP_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);

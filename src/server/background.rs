@@ -99,12 +99,7 @@ pub fn status(selection: &Selection) -> ExitCode {
         };
         all_run &= matches!(state, State::Running(_));
         let console = instance.console.as_deref().map(|path| path.display().to_string());
-        rows.push([
-            instance.name.clone(),
-            word.to_owned(),
-            pid,
-            console.unwrap_or_default(),
-        ]);
+        rows.push([instance.name.clone(), word.to_owned(), pid, console.unwrap_or_default()]);
         Ok(())
     });
     let mut widths = [0; 4];

@@ -45,8 +45,9 @@ fn application_exists(configuration: &Configuration, file: Option<&str>) -> Resu
         return Ok(());
     }
     let instance = &configuration.names().instance;
-    let mut problem =
-        Problem::new(format!("app.file of instance \"{instance}\": there is no file {application}"));
+    let mut problem = Problem::new(format!(
+        "app.file of instance \"{instance}\": there is no file {application}"
+    ));
     problem.file = file.map(str::to_owned);
     Err(problem.into())
 }

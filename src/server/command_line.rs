@@ -290,7 +290,9 @@ impl Flags {
                         index += 1;
                         arguments.get(index - 1).cloned().ok_or_else(|| {
                             let long = flag.0;
-                            Refusal::usage(format!("{name}: option '--{long}' requires an argument"))
+                            Refusal::usage(format!(
+                                "{name}: option '--{long}' requires an argument"
+                            ))
                         })?
                     }
                     (false, _) => String::new(),
@@ -590,7 +592,10 @@ mod tests {
         assert_eq!(text("tarantool -x"), "tarantool: invalid option -- 'x'");
         assert_eq!(text("tarantool -e"), "tarantool: option requires an argument -- 'e'");
         assert_eq!(text("tarantool --name"), "tarantool: option '--name' requires an argument");
-        assert_eq!(text("tarantool --help=1"), "tarantool: option '--help' doesn't allow an argument");
+        assert_eq!(
+            text("tarantool --help=1"),
+            "tarantool: option '--help' doesn't allow an argument"
+        );
         assert!(text("lycosa --integrity-check x").contains("Enterprise Edition"));
         assert!(text("lycosa --failover").contains("Enterprise Edition"));
         assert!(text("lycosa -d x.lua").contains("debugger"));

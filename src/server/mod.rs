@@ -3,6 +3,10 @@
 //! `main` calls [`run`], which parses the arguments and starts the run loop; everything after that
 //! happens in fibers.
 
+pub mod background;
+pub mod check;
+pub mod command_line;
 mod script;
+pub mod world;
 
 pub use script::run;

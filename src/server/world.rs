@@ -29,9 +29,8 @@ impl World for Machine {
 
     fn glob(&self, pattern: &str) -> Vec<String> {
         let Ok(paths) = glob::glob(pattern) else { return Vec::new() };
-        let mut found: Vec<String> = paths
-            .filter_map(|path| Some(path.ok()?.to_str()?.to_owned()))
-            .collect();
+        let mut found: Vec<String> =
+            paths.filter_map(|path| Some(path.ok()?.to_str()?.to_owned())).collect();
         found.sort();
         found
     }
