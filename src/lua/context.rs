@@ -214,6 +214,20 @@ impl<'a> Context<'a> {
         api!(ffi::lua_touserdata(self.state, index))
     }
 
+    /// The index of the value that the running function is bound to.
+    pub fn bound(self) -> i32 {
+        ffi::lua_upvalueindex(1)
+    }
+
+    /// Pushes a userdata that holds a value, which is never dropped; returns its address.
+    pub fn new_userdata<T: Copy>(self, value: T) -> *mut T {
+        const { assert!(align_of::<T>() <= 8, "LuaJIT aligns userdata to 8 bytes") };
+        let address = api!(ffi::lua_newuserdata(self.state, size_of::<T>())).cast::<T>();
+        // SAFETY: fresh memory of that size and alignment.
+        unsafe { address.write(value) };
+        address
+    }
+
     /// An address that identifies a table, function, thread or userdata.
     pub fn pointer(self, index: i32) -> *const c_void {
         api!(ffi::lua_topointer(self.state, index))

@@ -36,7 +36,7 @@ pub use cdata::{Cdata, CtypeId};
 pub use context::{Context, Kind, Reference};
 pub use error::open as open_error;
 pub use memory::{limit_bytes, set_limit_bytes, used_bytes};
-pub use module::{Builtin, Module, push_function};
+pub use module::{Builtin, Module, push_bound_function, push_function};
 pub use thread::{LuaFiber, enter, spawn, start, take_results};
 pub use vm::{collect_garbage, open, with_main};
 

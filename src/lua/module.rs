@@ -106,3 +106,9 @@ pub fn push_function<F: Function>(cx: Context<'_>, function: F) {
     // SAFETY: a C closure without upvalues.
     unsafe { ffi::lua_pushcclosure(cx.state(), call::wrapper(function), 0) };
 }
+
+/// Pushes a Rust function bound to the last value, which it takes: see [`Context::bound`].
+pub fn push_bound_function<F: Function>(cx: Context<'_>, function: F) {
+    // SAFETY: a C closure over the one value on top.
+    unsafe { ffi::lua_pushcclosure(cx.state(), call::wrapper(function), 1) };
+}

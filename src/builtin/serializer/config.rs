@@ -4,7 +4,7 @@
 //! never
 
 /// How values are written and read. One per serializer instance (`json`, `json.new()`, …).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are Tarantool's")]
 pub struct Config {
     /// Write an excessively sparse array as a map; else it is an error.

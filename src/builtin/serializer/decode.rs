@@ -7,11 +7,11 @@ use mlua::ffi;
 
 use crate::base::error::{Error, Result, Type};
 use crate::lua::Context;
-use crate::value::msgpack::{self as mp, Kind, Reader};
+use crate::value::msgpack::{Kind, Reader};
 
 use super::{Config, field, hooks};
 
-/// Levels that decoding goes down at most; `mp::check` refuses deeper input.
+/// Stack slots that one level takes: a table, a key, a value, a metatable.
 const ROOM_PER_LEVEL: i32 = 4;
 
 /// Pushes the one value that `data` starts with; returns its size. Input that was not validated

@@ -142,8 +142,7 @@ impl Encoder<'_, '_> {
             let key_is_next = api!(ffi::lua_type(state, -2)) == ffi::LUA_TNUMBER
                 && api!(ffi::lua_tonumber(state, -2)) == f64::from(count + 1);
             if !key_is_next {
-                let is_map =
-                    count == 0 && api!(ffi::lua_type(state, -2)) != ffi::LUA_TNUMBER;
+                let is_map = count == 0 && api!(ffi::lua_type(state, -2)) != ffi::LUA_TNUMBER;
                 cx.pop(2);
                 out.truncate(mark);
                 return if is_map {

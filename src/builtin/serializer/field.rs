@@ -30,7 +30,7 @@ mod ids {
 }
 
 /// A classified value. Strings are of the value on the stack, which must stay there.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy)]
 pub enum Field<'a> {
     /// nil, or a null pointer.
     Nil,
@@ -66,34 +66,13 @@ pub enum Field<'a> {
     Error,
 }
 
-/// A table key that is looked at without changing the stack.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Key<'a> {
-    /// A string.
-    String(&'a [u8]),
-    /// A number.
-    Number(f64),
-    /// Anything else.
-    Other,
-}
-
-impl<'a> Key<'a> {
-    /// The key at `index`.
-    pub fn at(cx: Context<'a>, index: i32) -> Key<'a> {
-        match cx.kind(index) {
-            Kind::String => Key::String(cx.bytes(index).unwrap_or_default()),
-            Kind::Number => Key::Number(cx.number(index).unwrap_or_default()),
-            _ => Key::Other,
-        }
-    }
-}
-
 /// An error of a serializer: a plain message.
-pub(super) fn failure(message: impl Into<String>) -> Error {
+pub fn failure(message: impl Into<String>) -> Error {
     Error::new(Type::Luajit, message.into())
 }
 
-pub(super) fn too_deep(level: u32) -> Error {
+/// The error of nesting beyond `encode_max_depth`.
+pub fn too_deep(level: u32) -> Error {
     failure(format!("Too high nest level - {}", level + 1))
 }
 
@@ -130,7 +109,10 @@ fn integer_field(value: i64) -> Field<'static> {
 }
 
 /// Classifies a cdata of LuaJIT's own types; `None`: it is another type.
-pub(super) fn plain_cdata_field(cdata: Cdata<'_>, config: &Config) -> Result<Option<Field<'static>>> {
+pub(super) fn plain_cdata_field(
+    cdata: Cdata<'_>,
+    config: &Config,
+) -> Result<Option<Field<'static>>> {
     // SAFETY: each arm reads what its type holds.
     let field = unsafe {
         match cdata.type_id() {
@@ -220,9 +202,7 @@ pub(super) fn inspect_object<'a>(
 
 fn has_methods(cx: Context<'_>, index: i32) -> bool {
     match cx.kind(index) {
-        Kind::Cdata => {
-            cx.cdata(index).is_some_and(|cdata| cdata.type_id() > ids::LAST_BUILTIN)
-        }
+        Kind::Cdata => cx.cdata(index).is_some_and(|cdata| cdata.type_id() > ids::LAST_BUILTIN),
         Kind::Userdata => true,
         _ => false,
     }

@@ -36,6 +36,7 @@ struct Kept {
 thread_local! {
     static CODECS: RefCell<Vec<(CtypeId, CdataCodec)>> = const { RefCell::new(Vec::new()) };
     static EXTENSIONS: RefCell<Vec<(i8, PushExt)>> = const { RefCell::new(Vec::new()) };
+    static PUSH_BINARY: Cell<Option<PushExt>> = const { Cell::new(None) };
     static ENCODE_ERROR: Cell<Option<EncodeError>> = const { Cell::new(None) };
     static KEPT: RefCell<Option<Kept>> = const { RefCell::new(None) };
 }
@@ -76,6 +77,21 @@ pub fn register_error(encode: EncodeError) {
 
 pub(super) fn error_encoder() -> Option<EncodeError> {
     ENCODE_ERROR.get()
+}
+
+/// Has binary data be pushed by `push`; without one it becomes a string.
+pub fn register_binary(push: PushExt) {
+    PUSH_BINARY.set(Some(push));
+}
+
+pub(super) fn push_binary(cx: Context<'_>, data: &[u8]) -> Result<()> {
+    match PUSH_BINARY.get() {
+        Some(push) => push(cx, data),
+        None => {
+            cx.push_bytes(data);
+            Ok(())
+        }
+    }
 }
 
 /// Indexing a cdata that has no such field raises, hence the `pcall`.

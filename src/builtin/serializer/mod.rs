@@ -14,12 +14,15 @@ mod decode;
 mod encode;
 mod field;
 mod hooks;
+mod instance;
 
 pub use config::{Config, OPTIONS, OptionKind};
 pub use decode::{push, push_next};
 pub use encode::encode;
-pub use field::{Field, Key, inspect};
+pub use field::{Field, inspect};
+pub use field::{failure, too_deep};
 pub use hooks::{
-    CdataCodec, codec, prepare, push_array_hint, push_map_hint, register_cdata, register_error,
-    register_ext,
+    CdataCodec, codec, prepare, push_array_hint, push_map_hint, register_binary, register_cdata,
+    register_error, register_ext,
 };
+pub use instance::{Instance, call_config, config};
