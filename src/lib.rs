@@ -8,6 +8,7 @@
 pub mod base;
 pub mod builtin;
 pub mod config;
+pub mod db;
 pub mod fiber;
 pub mod lua;
 pub mod memtx;

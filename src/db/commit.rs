@@ -1,0 +1,219 @@
+//! Committing: from a transaction's rows to the journal and back.
+//!
+//! A committed transaction is submitted and stands in a queue until the journal tells how it
+//! ended. What it changed is visible meanwhile, as in Tarantool's memtx. When the journal loses
+//! entries, they and everything after them are undone, newest first, before any fiber learns of it.
+//!
+//! # Invariants
+//! - Positions in the queue ascend.
+//! - A transaction in the queue belongs to no fiber.
+//!
+//! # Yields
+//! `commit*`, outside of a batch
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+
+use crate::base::error::{Error, Result};
+use crate::fiber;
+use crate::wal::{Completion, Ticket};
+use crate::xrow::iproto::flag;
+use crate::xrow::{Header, Row};
+
+use super::context::Context;
+use super::database::Database;
+use super::space_definition::GROUP_LOCAL;
+use super::statistics::Operation;
+use super::transaction::{Decided, Transaction};
+
+/// Transactions that are submitted and not decided.
+#[derive(Default)]
+pub(crate) struct Commits {
+    queue: RefCell<VecDeque<(u64, Rc<Transaction>)>>,
+    open_batches: Cell<usize>,
+    /// What was lost while a batch was open.
+    losses: RefCell<Vec<(u64, u64, Error)>>,
+}
+
+impl Commits {
+    pub fn batch_opened(&self) {
+        self.open_batches.set(self.open_batches.get() + 1);
+    }
+
+    pub fn batch_closed(&self) {
+        self.open_batches.set(self.open_batches.get() - 1);
+        if self.open_batches.get() == 0 {
+            self.losses.borrow_mut().clear();
+        }
+    }
+
+    pub fn losses(&self) -> Vec<(u64, u64, Error)> {
+        self.losses.borrow().clone()
+    }
+
+    /// How many wait for the journal.
+    pub fn count(&self) -> usize {
+        self.queue.borrow().len()
+    }
+}
+
+/// The database's ear at the journal.
+pub(crate) struct JournalListener;
+
+impl Completion for JournalListener {
+    fn written(&self, upto: u64) {
+        let db = Database::current();
+        while let Some(transaction) = pop_front(&db.commits().queue, upto) {
+            db.finish_commit(transaction);
+        }
+    }
+
+    fn lost(&self, from: u64, upto: u64, error: &Error) {
+        let db = Database::current();
+        while let Some(transaction) = pop_back(&db.commits().queue, from) {
+            db.finish_rollback(transaction);
+        }
+        if db.commits().open_batches.get() > 0 {
+            db.commits().losses.borrow_mut().push((from, upto, error.clone()));
+        }
+    }
+
+    fn checkpoint_wanted(&self) {
+        Database::current().request_checkpoint();
+    }
+}
+
+type Queue = RefCell<VecDeque<(u64, Rc<Transaction>)>>;
+
+fn pop_front(queue: &Queue, upto: u64) -> Option<Rc<Transaction>> {
+    let mut queue = queue.borrow_mut();
+    let is_decided = queue.front().is_some_and(|(position, _)| *position <= upto);
+    if is_decided { queue.pop_front().map(|(_, transaction)| transaction) } else { None }
+}
+
+fn pop_back(queue: &Queue, from: u64) -> Option<Rc<Transaction>> {
+    let mut queue = queue.borrow_mut();
+    let is_lost = queue.back().is_some_and(|(position, _)| *position >= from);
+    if is_lost { queue.pop_back().map(|(_, transaction)| transaction) } else { None }
+}
+
+impl Database {
+    /// Commits the transaction of a single statement.
+    #[inline]
+    pub(crate) fn commit_autocommitted(
+        &self,
+        context: &Context,
+        transaction: Rc<Transaction>,
+    ) -> Result<()> {
+        self.commit_detached(context, transaction)
+    }
+
+    /// Commits a transaction that no fiber holds any more. Yields outside of a batch.
+    pub(crate) fn commit_detached(
+        &self,
+        context: &Context,
+        transaction: Rc<Transaction>,
+    ) -> Result<()> {
+        self.statistics().count(Operation::Commit);
+        let ticket = match self.submit(&transaction) {
+            Ok(Some(ticket)) => ticket,
+            Ok(None) => {
+                self.finish_commit(transaction);
+                return Ok(());
+            }
+            Err(error) => {
+                self.rollback_detached(transaction);
+                return Err(error);
+            }
+        };
+        let has_handlers = transaction.has_handlers(true) || transaction.has_handlers(false);
+        let waiting = (has_handlers && !context.batch.is_open()).then(|| transaction.clone());
+        if waiting.is_some() {
+            transaction.set_awaited();
+        }
+        self.commits().queue.borrow_mut().push_back((ticket.position(), transaction));
+        if context.batch.is_open() {
+            context.batch.note(ticket);
+            return Ok(());
+        }
+        let outcome = fiber::wait(ticket);
+        if let Some(transaction) = waiting {
+            run_handlers(transaction.take_decided());
+            self.recycle(transaction);
+        }
+        outcome
+    }
+
+    /// Hands the rows to the journal; `None` when there is nothing to log.
+    fn submit(&self, transaction: &Transaction) -> Result<Option<Ticket>> {
+        if !self.is_logging() {
+            return Ok(None);
+        }
+        let journal = self.journal();
+        let flags = if transaction.is_synchronous() { flag::WAIT_SYNC | flag::WAIT_ACK } else { 0 };
+        transaction.with_rows(|statements, bodies| {
+            let mut rows: SmallVec<[Row<'_>; 4]> = SmallVec::new();
+            for statement in statements.iter().filter(|one| !one.row.is_empty()) {
+                let group_id = if statement.is_local { GROUP_LOCAL } else { 0 };
+                let header = Header { group_id, ..Header::new(statement.kind) };
+                rows.push(Row { header, body: &bodies[statement.row.clone()] });
+            }
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            journal.submit(&mut rows, flags).map(Some)
+        })
+    }
+
+    /// A transaction has become durable.
+    fn finish_commit(&self, transaction: Rc<Transaction>) {
+        let handlers = transaction.take_handlers(true);
+        transaction.finish_commit(self);
+        self.dispatch_handlers(transaction, handlers);
+    }
+
+    /// Undoes a transaction and runs its handlers here.
+    pub(crate) fn rollback_detached(&self, transaction: Rc<Transaction>) {
+        self.statistics().count(Operation::Rollback);
+        let handlers = transaction.take_handlers(false);
+        transaction.rollback_to(self, 0);
+        run_handlers(handlers);
+        self.recycle(transaction);
+    }
+
+    /// The journal has lost a transaction.
+    fn finish_rollback(&self, transaction: Rc<Transaction>) {
+        self.statistics().count(Operation::Rollback);
+        let handlers = transaction.take_handlers(false);
+        transaction.rollback_to(self, 0);
+        self.dispatch_handlers(transaction, handlers);
+    }
+
+    /// Has the application's handlers run: by the fiber that waits, or else by one of their own,
+    /// because they may yield and this may not.
+    fn dispatch_handlers(&self, transaction: Rc<Transaction>, handlers: Option<Decided>) {
+        if transaction.is_awaited() {
+            transaction.set_decided(handlers);
+            return;
+        }
+        if handlers.is_some() {
+            if fiber::in_fiber() {
+                fiber::spawn("txn_handlers", move || run_handlers(handlers));
+            } else {
+                run_handlers(handlers);
+            }
+        }
+        self.recycle(transaction);
+    }
+}
+
+/// Runs handlers, the newest first.
+pub(crate) fn run_handlers(handlers: Option<Decided>) {
+    let Some((handlers, event)) = handlers else { return };
+    for handler in handlers.into_iter().rev() {
+        handler(&event);
+    }
+}

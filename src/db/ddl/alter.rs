@@ -1,0 +1,134 @@
+//! Makes the next version of a space: keeps, redefines or builds each of its indexes, checks the
+//! data against the new format, and puts the version into the schema.
+//!
+//! # Invariants
+//! - The old version and its indexes are untouched, so that rolling back is putting it back.
+//!
+//! # Not here
+//! Yielding while a large index is built: the whole server waits for the build.
+
+use std::rc::Rc;
+
+use crate::base::error::Result;
+use crate::client_error;
+
+use super::super::index::Index;
+use super::super::index_definition::IndexDefinition;
+use super::super::space::Space;
+use super::super::space_definition::SpaceDefinition;
+use super::super::system_space;
+use super::Ddl;
+use crate::db::database::Phase;
+
+/// What becomes of an index.
+pub(super) enum Plan {
+    /// It stays.
+    Keep(Rc<Index>),
+    /// It stays under another name or options.
+    Redefine(Rc<Index>, IndexDefinition),
+    /// It is made, and filled from the primary index.
+    Build(IndexDefinition),
+}
+
+/// Makes the next version of `old` with this definition and these indexes.
+pub(super) fn alter(
+    ddl: &Ddl<'_>,
+    old: &Rc<Space>,
+    definition: Rc<SpaceDefinition>,
+    plans: Vec<Plan>,
+) -> Result<()> {
+    let mut indexes = Vec::with_capacity(plans.len());
+    let mut to_build = Vec::new();
+    for plan in plans {
+        indexes.push(match plan {
+            Plan::Keep(index) => index,
+            Plan::Redefine(index, definition) => Rc::new(index.redefined(definition)),
+            Plan::Build(index_definition) => {
+                let index = Rc::new(Index::new(&definition, index_definition));
+                to_build.push(index.clone());
+                index
+            }
+        });
+    }
+    let new = Rc::new(Space::new(definition, indexes, Some(old))?);
+    check_format(old, &new)?;
+    for index in &to_build {
+        build(ddl, old, &new, index)?;
+    }
+    publish(ddl, Some(old), Some(&new));
+    Ok(())
+}
+
+/// Checks the tuples against the format they will live in.
+fn check_format(old: &Space, new: &Space) -> Result<()> {
+    if std::ptr::eq(old.format(), new.format()) || new.format().can_store_tuples_of(old.format()) {
+        return Ok(());
+    }
+    let Some(primary) = old.primary() else { return Ok(()) };
+    let mut iterator = primary.iterate_all();
+    while let Some(tuple) = iterator.next_tuple() {
+        new.format().validate(tuple.data())?;
+    }
+    Ok(())
+}
+
+/// Fills a new index from the old version's primary.
+fn build(ddl: &Ddl<'_>, old: &Rc<Space>, new: &Space, index: &Rc<Index>) -> Result<()> {
+    let is_deferred =
+        ddl.db.phase() == Phase::InitialRecovery || ddl.db.phase() == Phase::FinalRecovery;
+    if is_deferred && index.id() != 0 && !system_space::is_system(new.id()) {
+        // Recovery builds the secondary indexes at its end, from sorted runs.
+        index.set_built(false);
+        return Ok(());
+    }
+    let Some(source) = old.primary() else { return Ok(()) };
+    if source.is_empty() {
+        return Ok(());
+    }
+    index.fill_from(source).map_err(|error| match error {
+        super::super::index::BuildError::Duplicate(old_tuple, new_tuple) => {
+            new.duplicate(index, &old_tuple, new_tuple.data())
+        }
+        super::super::index::BuildError::Other(error) => error,
+    })
+}
+
+/// Puts a version of a space in the place of another, until rolled back.
+pub(super) fn publish(ddl: &Ddl<'_>, old: Option<&Rc<Space>>, new: Option<&Rc<Space>>) {
+    let schema = ddl.db.schema();
+    schema.replace(old, new);
+    schema.bump_version();
+    let space_id = new.or(old).map_or(0, |space| space.id());
+    let (old, new) = (old.cloned(), new.cloned());
+    ddl.on_rollback(move |db| {
+        db.schema().replace(new.as_ref(), old.as_ref());
+        db.schema().bump_version();
+        db.host().space_changed(space_id);
+    });
+    ddl.db.host().space_changed(space_id);
+}
+
+/// Empties a space by giving it new, empty indexes.
+pub(super) fn truncate(ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
+    let mut indexes = Vec::with_capacity(old.indexes().len());
+    for index in old.indexes() {
+        let definition = IndexDefinition::clone(index.definition());
+        let fresh = Index::new(old.definition(), definition);
+        fresh.set_built(index.is_built());
+        indexes.push(Rc::new(fresh));
+    }
+    let new = Rc::new(Space::new(old.definition().clone(), indexes, Some(old))?);
+    let bytes = old.bsize();
+    new.set_bsize(0);
+    ddl.on_rollback({
+        let old = old.clone();
+        move |_| old.set_bsize(bytes)
+    });
+    publish(ddl, Some(old), Some(&new));
+    Ok(())
+}
+
+/// `ER_DROP_PRIMARY_KEY`: secondary indexes cannot live without it.
+pub(super) fn refuse_primary_drop(space: &Space) -> crate::base::Error {
+    client_error!(ER_DROP_PRIMARY_KEY, space.name())
+}

@@ -1,0 +1,289 @@
+//! An index of a space: its definition and the engine's structure under it.
+//!
+//! Versions of a space share the structure; redefining an index makes another `Index` over it.
+//!
+//! # Invariants
+//! - The structure is borrowed for one operation at a time; no callback runs inside.
+//!
+//! # Yields
+//! never
+
+use std::cell::{Cell, Ref, RefCell};
+use std::rc::Rc;
+
+use crate::base::error::Error;
+use crate::memtx::{
+    self, DupMode, IndexIterator, IndexOptions, IteratorType, Key, Reclaimer, Refusal,
+};
+use crate::tuple::{RawTuple, Tuple, TuplePtr};
+
+use super::index_definition::{IndexDefinition, IndexKind};
+use super::space_definition::{Engine, SpaceDefinition};
+use super::system_space;
+
+pub use crate::memtx::DupMode as Mode;
+
+/// Why an index refused a change.
+pub(crate) enum ReplaceError {
+    /// It has this tuple with the same key.
+    Duplicate(Tuple),
+    /// The primary key would change.
+    PrimaryKeyChange,
+    /// Memory ran out.
+    Other(Error),
+}
+
+/// Why an index cannot be built.
+pub(crate) enum BuildError {
+    /// These two tuples have the same key.
+    Duplicate(Tuple, Tuple),
+    /// Memory ran out.
+    Other(Error),
+}
+
+thread_local! {
+    static RECLAIMER: Rc<Reclaimer> = Rc::new(Reclaimer::new());
+}
+
+/// The reclaimer that all indexes of this thread share.
+pub(crate) fn reclaimer() -> Rc<Reclaimer> {
+    RECLAIMER.with(Rc::clone)
+}
+
+/// An index.
+pub struct Index {
+    definition: Rc<IndexDefinition>,
+    store: Rc<RefCell<memtx::Index>>,
+    /// Whether the tuples are in it: recovery fills secondary indexes at its end.
+    is_built: Rc<Cell<bool>>,
+    /// The space whose index of the same id this is a view of.
+    view_of: Option<u32>,
+}
+
+impl Index {
+    /// An empty index of the space.
+    pub(crate) fn new(space: &SpaceDefinition, definition: IndexDefinition) -> Index {
+        let options = IndexOptions {
+            key_def: definition.key_def.clone(),
+            cmp_def: definition.cmp_def.clone(),
+            is_primary: definition.id == 0,
+        };
+        let store = match definition.kind {
+            IndexKind::Tree => memtx::Index::new_tree(options, reclaimer()),
+            IndexKind::Hash => memtx::Index::new_hash(options, reclaimer()),
+        };
+        let view_of = match space.engine {
+            Engine::Sysview => system_space::view_source(space.id),
+            _ => None,
+        };
+        Index {
+            definition: Rc::new(definition),
+            store: Rc::new(RefCell::new(store)),
+            is_built: Rc::new(Cell::new(true)),
+            view_of,
+        }
+    }
+
+    /// The same index under another definition that orders tuples alike.
+    pub(crate) fn redefined(&self, definition: IndexDefinition) -> Index {
+        Index {
+            definition: Rc::new(definition),
+            store: self.store.clone(),
+            is_built: self.is_built.clone(),
+            view_of: self.view_of,
+        }
+    }
+
+    /// Index id.
+    #[inline]
+    pub fn id(&self) -> u32 {
+        self.definition.id
+    }
+
+    /// The definition.
+    #[inline]
+    pub fn definition(&self) -> &Rc<IndexDefinition> {
+        &self.definition
+    }
+
+    /// The space that this index of a view shows.
+    #[inline]
+    pub(crate) fn view_of(&self) -> Option<u32> {
+        self.view_of
+    }
+
+    /// Whether both are the same structure.
+    pub(crate) fn is_same(&self, other: &Index) -> bool {
+        Rc::ptr_eq(&self.store, &other.store)
+    }
+
+    /// The engine's structure, for one operation.
+    #[inline]
+    pub fn store(&self) -> Ref<'_, memtx::Index> {
+        self.store.borrow()
+    }
+
+    pub(crate) fn is_built(&self) -> bool {
+        self.is_built.get()
+    }
+
+    pub(crate) fn set_built(&self, built: bool) {
+        self.is_built.set(built);
+    }
+
+    /// Count of tuples.
+    pub fn len(&self) -> u64 {
+        self.store.borrow().len()
+    }
+
+    /// Whether there are no tuples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes the index itself takes.
+    pub fn bsize(&self) -> usize {
+        self.store.borrow().bsize()
+    }
+
+    /// The tuple with this key of all parts, which was validated.
+    #[inline]
+    pub fn get(&self, parts: &[u8], part_count: usize) -> Option<Tuple> {
+        self.store.borrow().get(Key { parts, part_count })
+    }
+
+    /// [`Index::get`] without counting: the pointer is good until the space changes.
+    #[inline]
+    pub fn find(&self, parts: &[u8], part_count: usize) -> Option<TuplePtr> {
+        self.store.borrow().find(Key { parts, part_count })
+    }
+
+    /// The tuple with the same key as this one.
+    pub(crate) fn get_same_key(&self, tuple: &RawTuple) -> Option<Tuple> {
+        let key = self.definition.key_def.extract_key(tuple);
+        let (parts, count) = super::iterator::key_parts(&key).ok()?;
+        self.get(parts, count)
+    }
+
+    /// Puts `new` in the place of `old`; returns the tuple that left.
+    #[inline]
+    pub(crate) fn replace(
+        &self,
+        old: Option<&Tuple>,
+        new: Option<&Tuple>,
+        mode: DupMode,
+    ) -> Result<Option<Tuple>, ReplaceError> {
+        self.store.borrow_mut().replace(old, new, mode).map_err(ReplaceError::from)
+    }
+
+    /// Takes back a change that put `inserted` in the place of `displaced`.
+    pub(crate) fn restore(&self, inserted: Option<&Tuple>, displaced: Option<&Tuple>) {
+        self.store.borrow_mut().restore(inserted, displaced);
+    }
+
+    /// Fills this empty index with the tuples of another.
+    pub(crate) fn fill_from(&self, source: &Index) -> Result<(), BuildError> {
+        let result = self.try_fill(&source.store.borrow());
+        match result {
+            Ok(()) => Ok(()),
+            Err(Refusal::Duplicate(found)) => {
+                let other = self.find_other(source, &found).unwrap_or_else(|| found.clone());
+                Err(BuildError::Duplicate(found, other))
+            }
+            Err(Refusal::Memory(error)) => Err(BuildError::Other(error)),
+            Err(Refusal::PrimaryKeyChange) => unreachable!("building replaces nothing"),
+        }
+    }
+
+    fn try_fill(&self, source: &memtx::Index) -> Result<(), Refusal> {
+        let mut store = self.store.borrow_mut();
+        store.begin_build(usize::try_from(source.len()).unwrap_or(usize::MAX));
+        for pointer in source.range(IteratorType::All, None, None, 0) {
+            // SAFETY: the tuple is in the source, which is borrowed.
+            let tuple = unsafe { pointer.to_tuple() };
+            store.build_next(&tuple)?;
+        }
+        store.end_build()
+    }
+
+    /// Another tuple of the source with the same key in this index.
+    fn find_other(&self, source: &Index, found: &Tuple) -> Option<Tuple> {
+        let key_def = &self.definition.key_def;
+        let mut iterator = source.iterate_all();
+        while let Some(tuple) = iterator.next_tuple() {
+            if tuple.as_ptr() != found.as_ptr() && key_def.compare(&tuple, found).is_eq() {
+                return Some(tuple);
+            }
+        }
+        None
+    }
+
+    /// Begins to fill the empty index with tuples in any order.
+    pub(crate) fn begin_build(&self) {
+        self.store.borrow_mut().begin_build(0);
+    }
+
+    /// Adds a tuple to the index that is being built.
+    pub(crate) fn build_next(&self, tuple: &Tuple) -> Result<(), ReplaceError> {
+        self.store.borrow_mut().build_next(tuple).map_err(ReplaceError::from)
+    }
+
+    /// The index is complete.
+    pub(crate) fn end_build(&self) -> Result<(), ReplaceError> {
+        self.store.borrow_mut().end_build().map_err(ReplaceError::from)
+    }
+
+    /// Count of tuples equal to the key prefix, up to a limit.
+    pub(crate) fn count_at_most(&self, key: &[u8], part_count: usize, limit: usize) -> usize {
+        let store = self.store.borrow();
+        store.range(IteratorType::Eq, Key::new(key, part_count), None, 0).take(limit).count()
+    }
+
+    /// Steps through all tuples, while the index may change.
+    pub(crate) fn iterate_all(&self) -> Steps {
+        let iterator = IndexIterator::new(&self.store.borrow(), IteratorType::All, None, None, 0);
+        Steps { store: self.store.clone(), iterator }
+    }
+
+    /// Steps through the tuples for a type and key, while the index may change.
+    pub(crate) fn iterate(
+        &self,
+        iterator: IteratorType,
+        key: Option<Key<'_>>,
+        after: Option<Key<'_>>,
+        offset: u64,
+    ) -> Steps {
+        let store = self.store.borrow();
+        let iterator = IndexIterator::new(&store, iterator, key, after, offset);
+        Steps { store: self.store.clone(), iterator }
+    }
+
+    /// The tuples of this moment, for a snapshot.
+    pub(crate) fn read_view(&self, token: &memtx::ViewToken) -> memtx::IndexView {
+        self.store.borrow_mut().read_view(token)
+    }
+}
+
+impl From<Refusal> for ReplaceError {
+    fn from(refusal: Refusal) -> ReplaceError {
+        match refusal {
+            Refusal::Duplicate(found) => ReplaceError::Duplicate(found),
+            Refusal::PrimaryKeyChange => ReplaceError::PrimaryKeyChange,
+            Refusal::Memory(error) => ReplaceError::Other(error),
+        }
+    }
+}
+
+/// A walk over an index.
+pub(crate) struct Steps {
+    store: Rc<RefCell<memtx::Index>>,
+    iterator: IndexIterator,
+}
+
+impl Steps {
+    /// The next tuple.
+    #[inline]
+    pub fn next_tuple(&mut self) -> Option<Tuple> {
+        self.iterator.next(&self.store.borrow()).cloned()
+    }
+}

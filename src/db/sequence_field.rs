@@ -1,0 +1,158 @@
+//! Fields that are filled in before a tuple is stored: defaults and sequences.
+//!
+//! A value taken for an insertion is not logged by itself: replaying the insertion, whose row has
+//! the value, moves the sequence as far. `_sequence_data` is kept up to date beside the log, so
+//! that snapshots have it.
+//!
+//! # Yields
+//! `sequence_next`, `sequence_set` and `sequence_reset` commit
+
+use std::rc::Rc;
+
+use crate::base::error::Result;
+use crate::client_error;
+use crate::tuple::{Path, Tuple};
+use crate::value::mp::{Reader, write_array_len, write_int, write_uint};
+use crate::xrow::Request;
+use crate::xrow::iproto::kind;
+
+use super::access::{denied, effective_user};
+use super::database::Database;
+use super::index::Mode;
+use super::sequence::Sequence;
+use super::space::{Space, SpaceSequence};
+use super::system_space;
+use super::user::{ADMIN, Object, ObjectKind, privilege};
+
+impl Database {
+    /// The next value of a sequence.
+    pub fn sequence_next(&self, id: u32) -> Result<i64> {
+        let sequence = self.sequences().find(id)?;
+        self.check_sequence(&sequence, privilege::WRITE)?;
+        let value = sequence.peek_next()?;
+        sequence.set_value(Some(value));
+        self.replace(system_space::SEQUENCE_DATA, &data_row(id, value))?;
+        Ok(value)
+    }
+
+    /// The last value of a sequence.
+    pub fn sequence_current(&self, id: u32) -> Result<i64> {
+        let sequence = self.sequences().find(id)?;
+        self.check_sequence(&sequence, privilege::READ)?;
+        let name = sequence.definition().name.clone();
+        sequence.value().ok_or_else(|| client_error!(ER_SEQUENCE_NOT_STARTED, name))
+    }
+
+    /// Sets the last value of a sequence.
+    pub fn sequence_set(&self, id: u32, value: i64) -> Result<()> {
+        let sequence = self.sequences().find(id)?;
+        self.check_sequence(&sequence, privilege::WRITE)?;
+        self.replace(system_space::SEQUENCE_DATA, &data_row(id, value)).map(drop)
+    }
+
+    /// Starts a sequence over.
+    pub fn sequence_reset(&self, id: u32) -> Result<()> {
+        let sequence = self.sequences().find(id)?;
+        self.check_sequence(&sequence, privilege::WRITE)?;
+        let mut key = Vec::new();
+        write_array_len(&mut key, 1);
+        write_uint(&mut key, u64::from(id));
+        self.delete(system_space::SEQUENCE_DATA, 0, &key)?;
+        sequence.set_value(None);
+        Ok(())
+    }
+
+    fn check_sequence(&self, sequence: &Sequence, access: u32) -> Result<()> {
+        let uid = effective_user();
+        if uid == ADMIN {
+            return Ok(());
+        }
+        let definition = sequence.definition();
+        let user = self.users().find(uid)?;
+        let has = user.universal_access()
+            | user.access(&Object::Entity(ObjectKind::Sequence))
+            | user.access(&Object::One(ObjectKind::Sequence, definition.id));
+        if definition.owner == uid || access & !has == 0 {
+            return Ok(());
+        }
+        Err(denied(privilege::name(access), "sequence", &definition.name, &user.name()))
+    }
+
+    /// The request's tuple with its defaults and its sequence field filled in; `None` when it
+    /// stays as it is.
+    pub(crate) fn fill_fields(
+        &self,
+        space: &Space,
+        request: &Request<'_>,
+    ) -> Result<Option<Vec<u8>>> {
+        if !matches!(request.kind, kind::INSERT | kind::REPLACE) {
+            return Ok(None);
+        }
+        let Some(data) = request.tuple else { return Ok(None) };
+        let filled = space.format().apply_defaults(data);
+        match space.sequence() {
+            None => Ok(filled),
+            Some(link) => {
+                let numbered = self.fill_sequence(&link, filled.as_deref().unwrap_or(data))?;
+                Ok(numbered.or(filled))
+            }
+        }
+    }
+
+    fn fill_sequence(&self, link: &SpaceSequence, data: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some(field) = find_field(data, link) else { return Ok(None) };
+        let mut reader = Reader::new(field);
+        if !reader.is_nil() {
+            if let Some(value) = reader.read_int()
+                && link.sequence.update(value)
+            {
+                self.note_sequence_value(&link.sequence)?;
+            }
+            return Ok(None);
+        }
+        if !link.sequence.is_generated() {
+            self.check_sequence(&link.sequence, privilege::WRITE)?;
+        }
+        let value = link.sequence.peek_next()?;
+        link.sequence.set_value(Some(value));
+        self.note_sequence_value(&link.sequence)?;
+        let at = field.as_ptr().addr() - data.as_ptr().addr();
+        let mut filled = Vec::with_capacity(data.len() + 8);
+        filled.extend_from_slice(&data[..at]);
+        write_int(&mut filled, value);
+        filled.extend_from_slice(&data[at + 1..]);
+        Ok(Some(filled))
+    }
+
+    /// Puts the value into `_sequence_data`, past the log.
+    fn note_sequence_value(&self, sequence: &Rc<Sequence>) -> Result<()> {
+        let Some(space) = self.schema().space(system_space::SEQUENCE_DATA) else { return Ok(()) };
+        let Some(value) = sequence.value() else { return Ok(()) };
+        let row = data_row(sequence.definition().id, value);
+        let tuple = Tuple::new(space.format(), &row)?;
+        space.change(None, Some(&tuple), Mode::ReplaceOrInsert).map(drop)
+    }
+}
+
+fn data_row(id: u32, value: i64) -> Vec<u8> {
+    let mut row = Vec::with_capacity(16);
+    write_array_len(&mut row, 2);
+    write_uint(&mut row, u64::from(id));
+    write_int(&mut row, value);
+    row
+}
+
+/// The field that the sequence fills and what is behind it, inside `data`.
+fn find_field<'a>(data: &'a [u8], link: &SpaceSequence) -> Option<&'a [u8]> {
+    let mut reader = Reader::new(data);
+    let count = reader.read_array_len()?;
+    if link.field >= count {
+        return None;
+    }
+    reader.skip_many(u64::from(link.field))?;
+    let field = reader.rest();
+    if link.path.is_empty() {
+        return Some(field);
+    }
+    Path::parse(link.path.as_bytes(), 1).ok()?.follow(field)
+}

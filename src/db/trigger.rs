@@ -1,0 +1,108 @@
+//! Triggers on changes of a space's data, and what the database tells its host.
+//!
+//! The lists are owned here and outlive alteration of the space; what a trigger does is the
+//! host's business (a Lua function). Lists are copied before they run, so a trigger may set and
+//! remove triggers, its own included.
+//!
+//! # Yields
+//! whatever the triggers do; a yield aborts the transaction they run in
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::base::error::Result;
+use crate::tuple::Tuple;
+
+use super::space::Space;
+
+/// A change of a space's data that is about to happen or has happened.
+pub struct ReplaceEvent<'a> {
+    /// The space.
+    pub space: &'a Space,
+    /// The tuple that goes.
+    pub old: Option<&'a Tuple>,
+    /// The tuple that comes.
+    pub new: Option<&'a Tuple>,
+    /// The request type, one of `xrow::iproto::kind`.
+    pub kind: u16,
+}
+
+/// What a `before_replace` trigger wants.
+pub enum Decision {
+    /// The change goes on as it is.
+    Keep,
+    /// This tuple comes instead; `None` turns the change into a deletion.
+    Put(Option<Tuple>),
+}
+
+/// A trigger on a space. An error ends the statement.
+pub trait ReplaceTrigger {
+    /// Runs the trigger; the decision counts for `before_replace` only.
+    fn run(&self, event: &ReplaceEvent<'_>) -> Result<Decision>;
+}
+
+/// Named triggers, the newest first.
+#[derive(Default)]
+pub struct TriggerList {
+    triggers: RefCell<Vec<(String, Rc<dyn ReplaceTrigger>)>>,
+    count: Cell<usize>,
+}
+
+impl TriggerList {
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.count.get() == 0
+    }
+
+    /// Adds a trigger in front, or puts it in the place of the one with the same name. Returns
+    /// the one that was there.
+    pub fn set(
+        &self,
+        name: &str,
+        trigger: Rc<dyn ReplaceTrigger>,
+    ) -> Option<Rc<dyn ReplaceTrigger>> {
+        let mut triggers = self.triggers.borrow_mut();
+        if let Some((_, known)) = triggers.iter_mut().find(|(other, _)| other == name) {
+            return Some(std::mem::replace(known, trigger));
+        }
+        triggers.insert(0, (name.to_owned(), trigger));
+        self.count.set(triggers.len());
+        None
+    }
+
+    /// Takes the trigger with this name away.
+    pub fn remove(&self, name: &str) -> Option<Rc<dyn ReplaceTrigger>> {
+        let mut triggers = self.triggers.borrow_mut();
+        let index = triggers.iter().position(|(other, _)| other == name)?;
+        let (_, removed) = triggers.remove(index);
+        self.count.set(triggers.len());
+        Some(removed)
+    }
+
+    /// All of them in the order they run.
+    pub fn list(&self) -> Vec<(String, Rc<dyn ReplaceTrigger>)> {
+        self.triggers.borrow().clone()
+    }
+}
+
+/// The triggers of one space.
+#[derive(Default)]
+pub struct Triggers {
+    /// Run before the change; may change or cancel it.
+    pub before_replace: TriggerList,
+    /// Run after the change, inside the statement.
+    pub on_replace: TriggerList,
+}
+
+/// What the database tells the layer above. All methods do nothing unless overridden.
+pub trait Host {
+    /// A space was made, altered or dropped (or the making or dropping was rolled back).
+    fn space_changed(&self, _space_id: u32) {}
+    /// A sequence was made, altered or dropped.
+    fn sequence_changed(&self, _sequence_id: u32) {}
+    /// A function was made or dropped.
+    fn function_changed(&self, _function_id: u32) {}
+    /// Something that `box.watch('box.status')` and the like show has changed.
+    fn status_changed(&self) {}
+}
