@@ -7,8 +7,10 @@
 //! # Invariants
 //! Every allocation is freed on the thread that made it, with the size it was made with.
 
+mod slab;
+
 use std::alloc::Layout;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use crate::base::{Error, Result, error_code};
@@ -38,6 +40,8 @@ pub struct Stat {
     pub memtx_count: usize,
     /// Bytes of runtime tuples.
     pub runtime_used: usize,
+    /// Bytes of the slabs in which small tuples are, used or not.
+    pub slab_size: usize,
 }
 
 thread_local! {
@@ -46,6 +50,7 @@ thread_local! {
     static USED: Cell<usize> = const { Cell::new(0) };
     static COUNT: Cell<usize> = const { Cell::new(0) };
     static RUNTIME_USED: Cell<usize> = const { Cell::new(0) };
+    static SLABS: RefCell<slab::Slabs> = const { RefCell::new(slab::Slabs::new()) };
 }
 
 /// Sets `memtx.memory` of this thread's arena.
@@ -70,6 +75,7 @@ pub fn stat() -> Stat {
         memtx_used: USED.get(),
         memtx_count: COUNT.get(),
         runtime_used: RUNTIME_USED.get(),
+        slab_size: SLABS.with_borrow(slab::Slabs::held_size),
     }
 }
 
@@ -100,50 +106,72 @@ pub fn discharge(bytes: usize) {
 }
 
 /// Room for a tuple of `size` bytes, aligned to 8.
+#[inline]
 pub(super) fn allocate(size: usize, account: Account) -> Result<NonNull<u8>> {
-    if account == Account::Memtx {
-        if size > TUPLE_SIZE_MAX.get() {
-            return Err(crate::client_error!(ER_MEMTX_MAX_TUPLE_SIZE, size, TUPLE_SIZE_MAX.get()));
-        }
-        charge(size, "slab allocator", "memtx_tuple")?;
-    }
-    // SAFETY: a tuple has a header, so the size is not zero.
-    let room = NonNull::new(unsafe { std::alloc::alloc(layout(size)) });
-    match (room, account) {
-        (Some(room), Account::Memtx) => {
+    let taken = slab::rounded(size);
+    match account {
+        Account::Memtx => {
+            if size > TUPLE_SIZE_MAX.get() {
+                return Err(too_large(size));
+            }
+            let used = USED.get().saturating_add(taken);
+            if used > LIMIT.get() {
+                return Err(Error::out_of_memory(size, "slab allocator", "memtx_tuple"));
+            }
+            let room = take(size)
+                .ok_or_else(|| Error::out_of_memory(size, "slab allocator", "memtx_tuple"))?;
+            USED.set(used);
             COUNT.set(COUNT.get() + 1);
             Ok(room)
         }
-        (Some(room), Account::Runtime) => {
-            RUNTIME_USED.set(RUNTIME_USED.get() + size);
+        Account::Runtime => {
+            let room = take(size).ok_or_else(|| Error::out_of_memory(size, "malloc", "tuple"))?;
+            RUNTIME_USED.set(RUNTIME_USED.get() + taken);
             Ok(room)
         }
-        (None, Account::Memtx) => {
-            discharge(size);
-            Err(Error::out_of_memory(size, "slab allocator", "memtx_tuple"))
-        }
-        (None, Account::Runtime) => Err(Error::out_of_memory(size, "malloc", "tuple")),
     }
 }
 
 /// Gives back the room of a tuple.
 ///
 /// # Safety
-/// `room` comes from [`allocate`] with the same size and account and is not used any more.
+/// `room` comes from [`allocate`] on this thread with the same size and account and is not used
+/// any more.
+#[inline]
 pub(super) unsafe fn free(room: NonNull<u8>, size: usize, account: Account) {
+    let taken = slab::rounded(size);
     match account {
         Account::Memtx => {
-            discharge(size);
+            discharge(taken);
             COUNT.set(COUNT.get() - 1);
         }
-        Account::Runtime => RUNTIME_USED.set(RUNTIME_USED.get() - size),
+        Account::Runtime => RUNTIME_USED.set(RUNTIME_USED.get() - taken),
     }
-    // SAFETY: promised by the caller; the layout is a function of the size.
-    unsafe { std::alloc::dealloc(room.as_ptr(), layout(size)) };
+    if size <= slab::SIZE_MAX {
+        // SAFETY: promised by the caller; `take` took that size from the slabs.
+        SLABS.with_borrow_mut(|slabs| unsafe { slabs.free(room) });
+    } else {
+        // SAFETY: promised by the caller; `take` allocated that size with this layout.
+        unsafe { std::alloc::dealloc(room.as_ptr(), layout(size)) };
+    }
+}
+
+#[inline]
+fn take(size: usize) -> Option<NonNull<u8>> {
+    if size <= slab::SIZE_MAX {
+        return SLABS.with_borrow_mut(|slabs| slabs.allocate(size));
+    }
+    // SAFETY: the size is not zero.
+    NonNull::new(unsafe { std::alloc::alloc(layout(size)) })
 }
 
 fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).expect("a tuple's size is at most a few gigabytes")
+}
+
+#[cold]
+fn too_large(size: usize) -> Error {
+    crate::client_error!(ER_MEMTX_MAX_TUPLE_SIZE, size, TUPLE_SIZE_MAX.get())
 }
 
 /// Whether an error says that memory ran out, which no retry of the statement cures.

@@ -275,9 +275,39 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// Fuzz target: arbitrary bytes as a path, followed in arbitrary bytes.
+pub fn fuzz(data: &[u8]) {
+    let Some((&split, rest)) = data.split_first() else { return };
+    let (text, value) = rest.split_at(usize::from(split).min(rest.len()));
+    if let Ok(path) = Path::parse(text, 1) {
+        path.follow(value);
+        let again = Path::parse(path.to_string().as_bytes(), 1);
+        let has_quote = path.tokens().iter().any(|token| match token {
+            Token::Key(key) => key.contains('"'),
+            Token::Index(_) | Token::Any => false,
+        });
+        assert!(has_quote || again == Ok(path), "a path's text is the path");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_paths_never_panic(data in proptest::collection::vec(any::<u8>(), 0..40)) {
+            fuzz(&data);
+        }
+
+        #[test]
+        fn likely_paths_never_panic(text in "[\\[\\]a-b0-2.\"'*é]{0,12}") {
+            let mut data = vec![text.len() as u8];
+            data.extend_from_slice(text.as_bytes());
+            fuzz(&data);
+        }
+    }
 
     fn tokens(text: &str) -> Vec<Token> {
         Path::parse(text.as_bytes(), 1).expect(text).tokens().to_vec()

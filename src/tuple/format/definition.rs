@@ -159,13 +159,13 @@ fn decode(data: &[u8]) -> Result<FieldDef, String> {
         match key {
             b"name" => name = Some(text(value, "name")?),
             b"type" => {
-                let kind = text(value, "type")?;
+                let kind = option_name(value, "type")?;
                 field.kind = FieldType::by_name(&kind).ok_or("unknown field type")?;
             }
             b"scale" => scale = Some(integer(value, "scale")?),
             b"is_nullable" => field.is_nullable = boolean(value, "is_nullable")?,
             b"nullable_action" => {
-                let name = text(value, "nullable_action")?;
+                let name = option_name(value, "nullable_action")?;
                 action = Some(NullableAction::by_name(&name).ok_or("unknown nullable action")?);
             }
             b"collation" => field.collation = unsigned(value, "collation")?,
@@ -223,6 +223,11 @@ pub(in crate::tuple) fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String
 pub(in crate::tuple) fn text(value: &[u8], option: &str) -> Result<String, String> {
     let bytes = item::string(value).ok_or_else(|| wrong_type(option, "string"))?;
     String::from_utf8(bytes.to_vec()).map_err(|_| wrong_type(option, "string"))
+}
+
+/// An option that is one of some names.
+pub(in crate::tuple) fn option_name(value: &[u8], option: &str) -> Result<String, String> {
+    text(value, option).map_err(|_| wrong_type(option, "enum"))
 }
 
 /// An option that is a boolean.

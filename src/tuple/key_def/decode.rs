@@ -5,7 +5,7 @@ use crate::base::Result;
 use crate::client_error;
 use crate::tuple::body::Fields;
 use crate::tuple::field_type::FieldType;
-use crate::tuple::format::definition::{boolean, integer, take, text, unsigned};
+use crate::tuple::format::definition::{boolean, integer, option_name, take, text, unsigned};
 use crate::tuple::format::{COLLATION_NONE, FieldDef, NullableAction};
 use crate::tuple::item;
 use crate::tuple::json_path::Path;
@@ -110,17 +110,17 @@ fn decode(data: &[u8]) -> Result<Part, String> {
         let key = item::string(key).ok_or("expected a map with string keys")?;
         let value = take(&mut rest)?;
         match key {
-            b"type" => kind = FieldType::by_name(&text(value, "type")?),
+            b"type" => kind = FieldType::by_name(&option_name(value, "type")?),
             b"scale" => scale = Some(integer(value, "scale")?),
             b"field" => part.field = unsigned(value, "field")?,
             b"collation" => part.collation = unsigned(value, "collation")?,
             b"is_nullable" => is_nullable = boolean(value, "is_nullable")?,
             b"nullable_action" => {
-                let name = text(value, "nullable_action")?;
+                let name = option_name(value, "nullable_action")?;
                 action = Some(NullableAction::by_name(&name).ok_or("unknown nullable action")?);
             }
             b"sort_order" => {
-                let name = text(value, "sort_order")?;
+                let name = option_name(value, "sort_order")?;
                 part.order = SortOrder::by_name(&name).ok_or("unknown sort order")?;
             }
             b"path" => {
