@@ -1,4 +1,4 @@
-//! RESP, the Redis protocol: the codec of both versions.
+//! RESP, the Redis protocol: the codec of both versions, and the server around it.
 //!
 //! A client sends commands as RESP2 arrays of bulk strings (or as a line of words, for people
 //! with `nc`), whatever version was negotiated with `HELLO`; only replies differ by version. So
@@ -16,8 +16,14 @@
 //! [`request`]. The crate is the reference in the property tests of both halves.
 //!
 //! # Yields
-//! never
+//! The codec never; a connection while it reads, writes and waits for the log.
 
+mod buffer;
+pub mod connection;
 pub mod reply;
 pub mod request;
+pub mod server;
 mod words;
+
+pub use connection::{Connection, Handler, ReplyMode, Request, Written};
+pub use server::{Limits, Server, Service};

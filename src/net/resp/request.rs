@@ -129,6 +129,11 @@ impl Parser {
         self.authenticated = authenticated;
     }
 
+    /// Changes the limits, from the next argument on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Looks for a request at the start of `input`. `Some(size)`: it is whole, its arguments can
     /// be read, and the next one starts at `size`; a request may be empty (a blank line), which
     /// is skipped without a reply. `None`: call again when there is more.

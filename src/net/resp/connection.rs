@@ -1,0 +1,450 @@
+//! One client: reads its requests, has them executed in batches, writes the replies.
+//!
+//! A batch is every complete request in what could be read at once. Its replies wait in the output
+//! buffer until the log has the batch's changes ([`Handler::settle`], one wait for all) and go out
+//! in one write. A client that does not read its replies blocks its own fiber in that write, and
+//! so is not read from: that is all the back-pressure there is.
+//!
+//! # Invariants
+//! - No reply is written before the log has what it acknowledges.
+//! - A connection that waits for a request holds no buffer.
+//!
+//! # Yields
+//! `run`, while it reads, writes, settles, and when a handler does
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::buffer;
+use super::reply::{Version, Writer};
+use super::request::Parser;
+use super::server::Shared;
+use crate::base::error::Error;
+use crate::fiber::{self, Fiber};
+
+/// Replies of an unfinished batch are written when they are this long.
+const FLUSH_SIZE: usize = 256 * 1024;
+/// Read at once when nothing larger is expected.
+const READ_SIZE: usize = 16 * 1024;
+/// A large argument's memory is taken in steps that double, from here on, so that announcing a
+/// large one costs the announcer as much as us.
+const READ_STEP_MAX: usize = 1024 * 1024;
+/// As many bytes of a command's name as `CLIENT LIST` shows.
+const NAME_SIZE_MAX: usize = 24;
+
+/// One request: its arguments, the command's name first.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    parser: &'a Parser,
+    input: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// How many arguments there are, the command's name included; at least 1.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.parser.count()
+    }
+
+    /// One of them.
+    #[inline]
+    pub fn argument(&self, index: usize) -> &'a [u8] {
+        self.parser.argument(self.input, index)
+    }
+}
+
+/// A reply that acknowledges changes.
+#[derive(Debug)]
+pub struct Written {
+    /// Where it stands in the output buffer.
+    reply: Range<usize>,
+    /// The journal positions between which its changes are.
+    pub marks: Range<u64>,
+    /// Set by [`Handler::settle`] when they were lost.
+    pub error: Option<Error>,
+}
+
+/// Executes the requests of one connection.
+pub trait Handler {
+    /// Executes a request and appends its reply to `out`. May yield.
+    fn execute(&mut self, connection: &Connection, request: Request<'_>, out: &mut Vec<u8>);
+
+    /// Begins a batch: from here on changes are submitted to the log without waiting for it.
+    fn begin(&mut self);
+
+    /// The journal position behind the newest change of this batch.
+    fn mark(&self) -> u64;
+
+    /// Ends the batch: waits until the log has its changes, and notes what was lost. Yields.
+    fn settle(&mut self, written: &mut [Written]);
+}
+
+/// What `CLIENT REPLY` chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Every request is answered.
+    On,
+    /// None is.
+    Off,
+    /// Neither the request that chose this nor the next one is answered.
+    Skip,
+    /// The next one is not answered.
+    SkipNow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// When the replies are written.
+    Soon,
+    /// At the next step.
+    Now,
+}
+
+/// A connection as others see it.
+pub struct Connection {
+    /// Its number; never reused.
+    pub id: u64,
+    /// Where the client is.
+    pub peer: SocketAddr,
+    /// Where it connected to.
+    pub local: SocketAddr,
+    /// The descriptor's number, for `CLIENT LIST`.
+    pub descriptor: i32,
+    /// When it connected.
+    pub since: Instant,
+    /// The version its replies are written in.
+    pub version: Cell<Version>,
+    /// Whether its replies are written.
+    pub reply_mode: Cell<ReplyMode>,
+    /// Whether the larger limits apply to its requests.
+    pub authenticated: Cell<bool>,
+    /// Whether the handler must ask before it executes; for the handler's own use.
+    pub gated: Cell<bool>,
+    closing: Cell<Closing>,
+    /// Whether a batch is being executed.
+    busy: Cell<bool>,
+    active_at: Cell<Instant>,
+    input_size: Cell<usize>,
+    output_size: Cell<usize>,
+    command: Cell<([u8; NAME_SIZE_MAX], u8)>,
+    fiber: RefCell<Option<Fiber>>,
+    server: Rc<Shared>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        id: u64,
+        stream: &TcpStream,
+        peer: SocketAddr,
+        server: Rc<Shared>,
+    ) -> io::Result<Connection> {
+        use std::os::fd::AsRawFd;
+        let now = Instant::now();
+        Ok(Connection {
+            id,
+            peer,
+            local: stream.local_addr()?,
+            descriptor: stream.as_raw_fd(),
+            since: now,
+            version: Cell::new(Version::Resp2),
+            reply_mode: Cell::new(ReplyMode::On),
+            authenticated: Cell::new(true),
+            gated: Cell::new(false),
+            closing: Cell::new(Closing::No),
+            busy: Cell::new(false),
+            active_at: Cell::new(now),
+            input_size: Cell::new(0),
+            output_size: Cell::new(0),
+            command: Cell::new(([0; NAME_SIZE_MAX], 0)),
+            fiber: RefCell::new(None),
+            server,
+        })
+    }
+
+    /// When it last sent something.
+    pub fn active_at(&self) -> Instant {
+        self.active_at.get()
+    }
+
+    /// Bytes of a request that is not whole yet.
+    pub fn input_size(&self) -> usize {
+        self.input_size.get()
+    }
+
+    /// Bytes of replies that were not written yet.
+    pub fn output_size(&self) -> usize {
+        self.output_size.get()
+    }
+
+    /// Whether a request is being executed.
+    pub fn is_busy(&self) -> bool {
+        self.busy.get()
+    }
+
+    /// Whether it is neither closed nor about to be.
+    pub fn is_open(&self) -> bool {
+        self.closing.get() == Closing::No
+    }
+
+    /// Notes the name of the command that is executed, for `CLIENT LIST`.
+    #[inline]
+    pub fn set_command(&self, name: &[u8]) {
+        let mut copy = [0; NAME_SIZE_MAX];
+        let size = name.len().min(NAME_SIZE_MAX);
+        copy[..size].copy_from_slice(&name[..size]);
+        self.command.set((copy, size as u8));
+    }
+
+    /// The name of the last command.
+    pub fn command(&self) -> String {
+        let (bytes, size) = self.command.get();
+        String::from_utf8_lossy(&bytes[..usize::from(size)]).into_owned()
+    }
+
+    /// Closes it after the replies of the running batch are written.
+    pub fn close_after_reply(&self) {
+        if self.closing.get() == Closing::No {
+            self.closing.set(Closing::Soon);
+        }
+    }
+
+    /// Closes it. A request that is being executed ends first; its reply is not written.
+    pub fn close(&self) {
+        self.closing.set(Closing::Now);
+        self.wake();
+    }
+
+    /// Closes it as soon as no request is being executed.
+    pub fn close_when_idle(&self) {
+        self.close_after_reply();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // A handler that waits for something of its own must not be disturbed.
+        if !self.busy.get()
+            && let Some(fiber) = &*self.fiber.borrow()
+        {
+            fiber.wakeup();
+        }
+    }
+
+    /// Serves it until either side closes. Called on a fiber of its own, which it is told.
+    pub fn run<H: Handler>(&self, mut stream: TcpStream, handler: &mut H) {
+        self.fiber.replace(Some(fiber::current()));
+        let mut parser = Parser::new(self.server.limits.get().request);
+        let mut input = Vec::new();
+        loop {
+            match self.read(&mut stream, &mut input, &parser) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::debug!(client = %self.peer, "reading: {error}");
+                    break;
+                }
+            }
+            parser.set_authenticated(self.authenticated.get());
+            parser.set_limits(self.server.limits.get().request);
+            self.busy.set(true);
+            let result = self.batch(&mut stream, &mut parser, &mut input, handler);
+            self.busy.set(false);
+            if let Err(error) = result {
+                tracing::debug!(client = %self.peer, "writing: {error}");
+                break;
+            }
+            if self.closing.get() != Closing::No {
+                break;
+            }
+            self.input_size.set(input.len());
+            if input.is_empty() {
+                buffer::give_back(std::mem::take(&mut input));
+                parser.shrink();
+            }
+        }
+        self.closing.set(Closing::Now);
+        self.fiber.replace(None);
+    }
+
+    /// Waits for bytes and appends them to `input`. False: there will be no more.
+    fn read(
+        &self,
+        stream: &mut TcpStream,
+        input: &mut Vec<u8>,
+        parser: &Parser,
+    ) -> io::Result<bool> {
+        fiber::wait(std::future::poll_fn(|cx| {
+            if self.closing.get() != Closing::No {
+                return Poll::Ready(Ok(()));
+            }
+            stream.poll_read_ready(cx)
+        }))?;
+        if self.closing.get() != Closing::No {
+            return Ok(false);
+        }
+        if input.capacity() == 0 {
+            *input = buffer::take();
+        }
+        let missing = parser.size_expected().saturating_sub(input.len());
+        input.reserve(missing.clamp(READ_SIZE, READ_STEP_MAX.max(input.len())));
+        let size = fiber::wait(std::future::poll_fn(|cx| self.poll_read(cx, stream, input)))?;
+        self.active_at.set(Instant::now());
+        self.server.counters.add_input(size);
+        Ok(size > 0)
+    }
+
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut TcpStream,
+        input: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        if self.closing.get() != Closing::No {
+            return Poll::Ready(Ok(0));
+        }
+        let size = {
+            let mut spare = ReadBuf::uninit(input.spare_capacity_mut());
+            std::task::ready!(Pin::new(stream).poll_read(cx, &mut spare))?;
+            spare.filled().len()
+        };
+        // SAFETY: the stream has filled that many bytes behind the length.
+        unsafe { input.set_len(input.len() + size) };
+        Poll::Ready(Ok(size))
+    }
+
+    /// Executes what is complete in `input`, writes the replies, and leaves the rest.
+    fn batch<H: Handler>(
+        &self,
+        stream: &mut TcpStream,
+        parser: &mut Parser,
+        input: &mut Vec<u8>,
+        handler: &mut H,
+    ) -> io::Result<()> {
+        let mut out = buffer::take();
+        let mut written = Vec::new();
+        let mut start = 0;
+        handler.begin();
+        loop {
+            match parser.parse(&input[start..]) {
+                Ok(Some(size)) => {
+                    if parser.count() > 0 {
+                        let request = Request { parser, input: &input[start..] };
+                        self.execute(handler, request, &mut out, &mut written);
+                    }
+                    start += size;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let text = format!("ERR {error}");
+                    Writer::new(&mut out, self.version.get()).error(text.as_bytes());
+                    tracing::debug!(client = %self.peer, "{error}");
+                    self.close_after_reply();
+                }
+            }
+            if self.closing.get() != Closing::No {
+                break;
+            }
+            if out.len() >= FLUSH_SIZE {
+                self.settle(handler, &mut out, &mut written);
+                self.write(stream, &mut out)?;
+                handler.begin();
+            }
+        }
+        self.settle(handler, &mut out, &mut written);
+        self.write(stream, &mut out)?;
+        buffer::give_back(out);
+        let is_full = input.len() == input.capacity();
+        input.drain(..start);
+        if is_full {
+            // More may be waiting in the socket: let others go first.
+            fiber::yield_now();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn execute<H: Handler>(
+        &self,
+        handler: &mut H,
+        request: Request<'_>,
+        out: &mut Vec<u8>,
+        written: &mut Vec<Written>,
+    ) {
+        let before = handler.mark();
+        let reply_start = out.len();
+        handler.execute(self, request, out);
+        self.server.counters.add_command();
+        match self.reply_mode.get() {
+            ReplyMode::On => {}
+            ReplyMode::Off => out.truncate(reply_start),
+            ReplyMode::Skip => {
+                out.truncate(reply_start);
+                self.reply_mode.set(ReplyMode::SkipNow);
+            }
+            ReplyMode::SkipNow => {
+                out.truncate(reply_start);
+                self.reply_mode.set(ReplyMode::On);
+            }
+        }
+        let after = handler.mark();
+        if after != before {
+            let reply = reply_start..out.len();
+            written.push(Written { reply, marks: before..after, error: None });
+        }
+        if out.len() > self.server.limits.get().output_size_max {
+            tracing::warn!(client = %self.peer, "closed: its replies exceed the limit");
+            self.closing.set(Closing::Now);
+        }
+    }
+
+    /// Waits for the log, and replaces the replies whose changes it lost by errors.
+    fn settle<H: Handler>(&self, handler: &mut H, out: &mut Vec<u8>, written: &mut Vec<Written>) {
+        handler.settle(written);
+        if written.iter().any(|reply| reply.error.is_some()) {
+            let mut corrected = Vec::with_capacity(out.len());
+            let mut copied = 0;
+            for lost in written.iter() {
+                let Some(error) = &lost.error else { continue };
+                corrected.extend_from_slice(&out[copied..lost.reply.start]);
+                copied = lost.reply.end;
+                if !lost.reply.is_empty() {
+                    let text = format!("ERR {}", error.message());
+                    Writer::new(&mut corrected, self.version.get()).error(text.as_bytes());
+                }
+            }
+            corrected.extend_from_slice(&out[copied..]);
+            *out = corrected;
+        }
+        written.clear();
+    }
+
+    /// Writes all of `out` and empties it.
+    fn write(&self, stream: &mut TcpStream, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut done = 0;
+        while done < out.len() {
+            self.output_size.set(out.len() - done);
+            self.busy.set(false);
+            let size = fiber::wait(std::future::poll_fn(|cx| {
+                if self.closing.get() == Closing::Now {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+                Pin::new(&mut *stream).poll_write(cx, &out[done..])
+            }))?;
+            self.busy.set(true);
+            done += size;
+        }
+        self.output_size.set(0);
+        self.server.counters.add_output(done);
+        out.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! Listens for clients and keeps the list of their connections.
+//!
+//! Each connection has a fiber, which is handed to the [`Service`].
+//!
+//! # Invariants
+//! - A connection is in the list exactly while its fiber serves it.
+//!
+//! # Yields
+//! The fibers it starts do; `listen`, `stop` and the rest never
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connection::Connection;
+use super::request;
+use crate::base::error::{Error, Result};
+use crate::fiber::{self, Fiber};
+
+/// How often idle connections are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause after an accept that failed (no descriptors left), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Seconds of silence after which the kernel asks whether the peer is still there.
+const KEEPALIVE: Duration = Duration::from_secs(300);
+
+/// Bounds of a server; may change while it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of each request.
+    pub request: request::Limits,
+    /// Most connections.
+    pub connection_count_max: usize,
+    /// A connection that is silent for longer is closed.
+    pub idle_timeout: Option<Duration>,
+    /// Most bytes of replies that one batch may leave.
+    pub output_size_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            request: request::Limits::default(),
+            connection_count_max: 10_000,
+            idle_timeout: None,
+            output_size_max: 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a server has done, since it was made.
+#[derive(Debug, Default)]
+pub struct Counters {
+    connections_received: Cell<u64>,
+    connections_rejected: Cell<u64>,
+    commands: Cell<u64>,
+    input_bytes: Cell<u64>,
+    output_bytes: Cell<u64>,
+}
+
+impl Counters {
+    #[inline]
+    pub(super) fn add_input(&self, size: usize) {
+        self.input_bytes.set(self.input_bytes.get() + size as u64);
+    }
+
+    #[inline]
+    pub(super) fn add_output(&self, size: usize) {
+        self.output_bytes.set(self.output_bytes.get() + size as u64);
+    }
+
+    #[inline]
+    pub(super) fn add_command(&self) {
+        self.commands.set(self.commands.get() + 1);
+    }
+
+    /// Name and value of each.
+    pub fn list(&self) -> [(&'static str, u64); 5] {
+        [
+            ("connections_received", self.connections_received.get()),
+            ("connections_rejected", self.connections_rejected.get()),
+            ("commands_processed", self.commands.get()),
+            ("input_bytes", self.input_bytes.get()),
+            ("output_bytes", self.output_bytes.get()),
+        ]
+    }
+}
+
+/// Serves connections.
+pub trait Service: 'static {
+    /// Serves one connection on the fiber that this is called on, until it ends; most likely
+    /// with [`Connection::run`].
+    fn serve(&self, connection: &Rc<Connection>, stream: TcpStream);
+}
+
+pub(super) struct Shared {
+    pub(super) limits: Cell<Limits>,
+    pub(super) counters: Counters,
+    connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
+    last_id: Cell<u64>,
+}
+
+/// A listening server.
+pub struct Server {
+    shared: Rc<Shared>,
+    address: SocketAddr,
+    fibers: [Fiber; 2],
+}
+
+impl Server {
+    /// Listens on that address.
+    pub fn listen(address: SocketAddr, service: Rc<dyn Service>) -> Result<Server> {
+        let listener = bind(address).map_err(|error| Error::system("bind", &error))?;
+        let address = listener.local_addr().map_err(|error| Error::system("bind", &error))?;
+        let shared = Rc::new(Shared {
+            limits: Cell::default(),
+            counters: Counters::default(),
+            connections: RefCell::default(),
+            last_id: Cell::new(0),
+        });
+        let accept = fiber::spawn("resp.accept", {
+            let shared = shared.clone();
+            move || accept(&shared, &listener, &service)
+        });
+        let sweep = fiber::spawn("resp.idle", {
+            let shared = shared.clone();
+            move || sweep(&shared)
+        });
+        Ok(Server { shared, address, fibers: [accept, sweep] })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> Limits {
+        self.shared.limits.get()
+    }
+
+    /// Changes the bounds, for connections that are open, too.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.limits.set(limits);
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// How many connections are open.
+    pub fn connection_count(&self) -> usize {
+        self.shared.connections.borrow().len()
+    }
+
+    /// Stops listening and closes every connection once its running batch is answered.
+    pub fn stop(&self) {
+        for fiber in &self.fibers {
+            fiber.cancel();
+        }
+        let connections: Vec<_> = self.shared.connections.borrow().values().cloned().collect();
+        for connection in connections {
+            connection.close_when_idle();
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn accept(shared: &Rc<Shared>, listener: &TcpListener, service: &Rc<dyn Service>) {
+    loop {
+        let accepted = match fiber::wait_or_cancel(listener.accept()) {
+            Err(_) => return,
+            Ok(accepted) => accepted,
+        };
+        let started = accepted.and_then(|(stream, peer)| start(shared, stream, peer, service));
+        if let Err(error) = started {
+            tracing::warn!("accepting a connection: {error}");
+            if fiber::sleep(ACCEPT_PAUSE).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Starts serving a connection, or refuses it.
+fn start(
+    shared: &Rc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: &Rc<dyn Service>,
+) -> io::Result<()> {
+    let counters = &shared.counters;
+    counters.connections_received.set(counters.connections_received.get() + 1);
+    if shared.connections.borrow().len() >= shared.limits.get().connection_count_max {
+        counters.connections_rejected.set(counters.connections_rejected.get() + 1);
+        // Best effort: a new socket has room for this.
+        let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+        return Ok(());
+    }
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    let id = shared.last_id.get() + 1;
+    shared.last_id.set(id);
+    let connection = Rc::new(Connection::new(id, &stream, peer, shared.clone())?);
+    shared.connections.borrow_mut().insert(id, connection.clone());
+    let (shared, service) = (shared.clone(), service.clone());
+    fiber::spawn("resp", move || {
+        service.serve(&connection, stream);
+        shared.connections.borrow_mut().remove(&id);
+    });
+    Ok(())
+}
+
+/// Closes connections that were silent for too long, until cancelled.
+fn sweep(shared: &Shared) {
+    while fiber::sleep(SWEEP_INTERVAL).is_ok() {
+        let Some(timeout) = shared.limits.get().idle_timeout else { continue };
+        let now = Instant::now();
+        let connections = shared.connections.borrow();
+        let idle = connections.values().filter(|connection| {
+            let silent = now.saturating_duration_since(connection.active_at());
+            !connection.is_busy() && silent > timeout
+        });
+        let idle: Vec<_> = idle.cloned().collect();
+        drop(connections);
+        for connection in idle {
+            tracing::debug!(client = %connection.peer, "closed: idle");
+            connection.close();
+        }
+    }
+}
