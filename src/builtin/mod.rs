@@ -5,6 +5,7 @@
 //!
 //! To add a module: write the two halves (see `lua::Builtin`), add its row to `MODULES`.
 
+mod r#box;
 mod fiber;
 mod json;
 mod msgpack;
@@ -38,6 +39,7 @@ static MODULES: &[Builtin] = modules! {
     "json": Some(json::open), Some(include_str!("json.lua"));
     "msgpack": Some(msgpack::open), Some(include_str!("msgpack.lua"));
     "pwd": None, Some(include_str!("pwd.lua"));
+    "resp": Some(r#box::resp::open), Some(include_str!("box/resp.lua"));
     "strict": None, Some(include_str!("strict.lua"));
     "tap": None, Some(include_str!("tap.lua"));
     "trigger": None, Some(include_str!("trigger.lua"));

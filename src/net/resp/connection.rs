@@ -224,6 +224,12 @@ impl Connection {
         self.wake();
     }
 
+    /// Closes it by a command: of its own, after the reply; of another connection, now.
+    pub fn kill(&self) {
+        let own = self.fiber.borrow().as_ref().is_some_and(|own| own.same(&fiber::current()));
+        if own { self.close_after_reply() } else { self.close() }
+    }
+
     /// Closes it as soon as no request is being executed.
     pub fn close_when_idle(&self) {
         self.close_after_reply();

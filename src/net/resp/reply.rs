@@ -40,6 +40,17 @@ impl<'a> Writer<'a> {
         self.version
     }
 
+    /// Where the next reply will stand in the buffer.
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written behind that position.
+    pub fn truncate(&mut self, position: usize) {
+        self.out.truncate(position);
+    }
+
     /// No value.
     #[inline]
     pub fn null(&mut self) {

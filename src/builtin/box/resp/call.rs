@@ -1,0 +1,452 @@
+//! The hot path: a request in, a call of its Lua handler, its reply out.
+//!
+//! For the life of a connection its Lua thread keeps, at fixed places of its stack, the client
+//! table, the tables of handlers, and the names of the last few commands as Lua strings. So a
+//! call costs one table look-up by an interned string and one string per argument; nothing is
+//! allocated in Rust.
+//!
+//! Handlers are called protected, so a request that fails is answered and the next one goes on.
+//! The whole connection runs inside one more protected call: what can still raise there is the
+//! Lua heap's limit, while arguments are pushed; then the connection is closed.
+//!
+//! # Yields
+//! when a handler does
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mlua::ffi;
+use tokio::net::TcpStream;
+
+use super::{Handlers, encode};
+use crate::base::error::Result;
+use crate::lua::{self, Context, Kind, Reference, userdata};
+use crate::net::resp::reply::Writer;
+use crate::net::resp::{Connection, Handler, Request, Service, Written};
+
+/// Places on the stack of a connection's thread, above the pointer to its [`Session`].
+mod slot {
+    pub const CLIENT: i32 = 2;
+    pub const ON_ERROR: i32 = 3;
+    pub const COMMANDS: i32 = 4;
+    pub const LISTS: i32 = 5;
+    pub const ARITIES: i32 = 6;
+    pub const UNKNOWN: i32 = 7;
+    pub const SLOW: i32 = 8;
+    pub const NAMES: i32 = 9;
+}
+
+/// How many names of commands a connection remembers.
+const NAME_COUNT: usize = 8;
+/// Longest name that is remembered.
+const NAME_SIZE_MAX: usize = 16;
+/// Most arguments that are passed as such; LuaJIT's limit for one call is 8000.
+const ARGUMENT_COUNT_MAX: usize = 5000;
+/// Under this threshold requests are timed exactly, else with the kernel's coarse clock, which
+/// is good for a few milliseconds and costs a tenth.
+const EXACT_THRESHOLD_US: i64 = 10_000;
+
+/// Serves connections with the handlers of one server.
+pub(super) struct LuaService {
+    pub(super) handlers: Rc<Handlers>,
+}
+
+thread_local! {
+    static CLIENT_METATABLE: RefCell<Option<Reference>> = const { RefCell::new(None) };
+}
+
+/// `set_client_metatable(table)`
+pub(super) fn lua_resp_set_client_metatable(cx: Context<'_>) -> Result<usize> {
+    cx.set_top(1);
+    CLIENT_METATABLE.set(Some(cx.reference()));
+    Ok(0)
+}
+
+/// What a protected run of a connection needs.
+struct Session<'a> {
+    handlers: &'a Handlers,
+    connection: &'a Connection,
+    stream: Option<TcpStream>,
+}
+
+impl Service for LuaService {
+    fn serve(&self, connection: &Rc<Connection>, stream: TcpStream) {
+        lua::enter(|cx| {
+            if let Err(error) = make_client(cx, connection) {
+                tracing::warn!(client = %connection.peer, "{error}");
+                return;
+            }
+            let client = cx.top();
+            if notify(cx, &self.handlers, "connected", client) {
+                let mut session =
+                    Session { handlers: &self.handlers, connection, stream: Some(stream) };
+                lua::push_function(cx, run);
+                cx.push_pointer((&raw mut session).cast());
+                cx.push_value(client);
+                if let Err(error) = cx.call(2, 0) {
+                    tracing::warn!(client = %connection.peer, "closed: {error}");
+                }
+            }
+            notify(cx, &self.handlers, "disconnected", client);
+        });
+    }
+}
+
+/// Pushes the client table.
+fn make_client(cx: Context<'_>, connection: &Rc<Connection>) -> Result<()> {
+    cx.reserve(64)?;
+    cx.new_table(0, 16);
+    userdata::push(cx, connection.clone());
+    cx.raw_set_field(-2, "connection");
+    cx.push_number(connection.id as f64);
+    cx.raw_set_field(-2, "id");
+    CLIENT_METATABLE.with_borrow(|metatable| match metatable {
+        Some(metatable) => cx.push_reference(metatable),
+        None => cx.push_nil(),
+    });
+    cx.set_metatable(-2);
+    Ok(())
+}
+
+/// Calls one of the handlers that are told about connections. False: it failed.
+fn notify(cx: Context<'_>, handlers: &Handlers, name: &str, client: i32) -> bool {
+    let top = cx.top();
+    if !push_handlers(cx, handlers) {
+        return false;
+    }
+    let mut result = Ok(());
+    if cx.raw_get_field(-1, name) == Kind::Function {
+        cx.push_value(client);
+        result = cx.call(1, 0);
+    }
+    cx.set_top(top);
+    if let Err(error) = &result {
+        tracing::error!("the handler `{name}` failed: {error}");
+    }
+    result.is_ok()
+}
+
+/// Pushes the table given to `set_handlers`, if there is one.
+fn push_handlers(cx: Context<'_>, handlers: &Handlers) -> bool {
+    let table = handlers.table.borrow();
+    let Some(table) = &*table else { return false };
+    cx.push_reference(table);
+    true
+}
+
+/// `run(session, client)`: the protected part.
+fn run(cx: Context<'_>) -> Result<usize> {
+    cx.reserve(64)?;
+    // SAFETY: `serve` passes its own session, which outlives this call.
+    let session = unsafe { &mut *cx.userdata(1).cast::<Session<'_>>() };
+    lua::push_function(cx, on_error);
+    cx.set_top(slot::NAMES + NAME_COUNT as i32 - 1);
+    let mut handler = LuaHandler {
+        cx,
+        handlers: session.handlers,
+        version: 0,
+        names: [Name::EMPTY; NAME_COUNT],
+        time_us: 0,
+    };
+    if let Some(stream) = session.stream.take() {
+        session.connection.run(stream, &mut handler);
+    }
+    Ok(0)
+}
+
+/// Sees what a handler raised where it was raised: replies pass, everything else is logged.
+fn on_error(cx: Context<'_>) -> Result<usize> {
+    if !encode::is_reply(cx, 1) {
+        let text = cx.to_text(1).unwrap_or_default();
+        tracing::error!("{}", cx.traceback(&text, 1));
+    }
+    cx.set_top(1);
+    Ok(1)
+}
+
+/// A remembered command.
+#[derive(Clone, Copy)]
+struct Name {
+    /// As it was sent, in whatever case.
+    bytes: [u8; NAME_SIZE_MAX],
+    size: u8,
+    /// The number of arguments it takes as Redis counts, 0 if any.
+    arity: i32,
+}
+
+impl Name {
+    const EMPTY: Name = Name { bytes: [0; NAME_SIZE_MAX], size: 0, arity: 0 };
+
+    #[inline]
+    fn is(&self, name: &[u8]) -> bool {
+        usize::from(self.size) == name.len() && self.bytes[..name.len()] == *name
+    }
+}
+
+struct LuaHandler<'a> {
+    cx: Context<'a>,
+    handlers: &'a Handlers,
+    /// Of the handlers that stand in the slots.
+    version: u64,
+    names: [Name; NAME_COUNT],
+    /// The time when the last request ended.
+    time_us: i64,
+}
+
+impl Handler for LuaHandler<'_> {
+    #[inline]
+    fn execute(&mut self, connection: &Connection, request: Request<'_>, out: &mut Vec<u8>) {
+        if self.version != self.handlers.version.get() {
+            self.load_handlers();
+        }
+        let top = self.cx.top();
+        let start = out.len();
+        let pushed = if connection.gated.get() {
+            self.push_gated(connection, request)
+        } else {
+            self.push_call(connection, request)
+        };
+        let mut writer = Writer::new(out, connection.version.get());
+        match pushed {
+            Ok(count) => self.call(count, &mut writer),
+            Err(text) => writer.error(text.as_bytes()),
+        }
+        self.cx.set_top(top);
+        if out.len() == start {
+            // A reply that could not be written in full; `call` has cut it off.
+            Writer::new(out, connection.version.get()).error(b"ERR the reply cannot be written");
+        }
+        if self.handlers.slow_threshold_us.get() >= 0 {
+            self.check_slow(request);
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.handlers.slow_threshold_us.get() >= 0 {
+            self.time_us = self.clock_us();
+        }
+    }
+
+    fn mark(&self) -> u64 {
+        0
+    }
+
+    fn settle(&mut self, _: &mut [Written]) {}
+}
+
+impl LuaHandler<'_> {
+    /// Puts the handlers of the current version into their slots.
+    #[cold]
+    fn load_handlers(&mut self) {
+        let cx = self.cx;
+        self.version = self.handlers.version.get();
+        self.names = [Name::EMPTY; NAME_COUNT];
+        if !push_handlers(cx, self.handlers) {
+            return;
+        }
+        for (name, slot) in [
+            ("commands", slot::COMMANDS),
+            ("lists", slot::LISTS),
+            ("arities", slot::ARITIES),
+            ("unknown", slot::UNKNOWN),
+            ("slow", slot::SLOW),
+        ] {
+            cx.raw_get_field(-1, name);
+            cx.replace(slot);
+        }
+        cx.pop(1);
+    }
+
+    /// The place of a command's name in capitals among the remembered ones.
+    #[inline]
+    fn name_index(&mut self, name: &[u8]) -> usize {
+        let (first, last) = (name[0], name[name.len() - 1]);
+        let index = (usize::from(first) * 3 + usize::from(last) * 5 + name.len()) % NAME_COUNT;
+        if !self.names[index].is(name) {
+            self.remember(index, name);
+        }
+        index
+    }
+
+    #[cold]
+    fn remember(&mut self, index: usize, name: &[u8]) {
+        let cx = self.cx;
+        let mut known = Name { size: name.len() as u8, ..Name::EMPTY };
+        known.bytes[..name.len()].copy_from_slice(name);
+        cx.push_bytes(name.to_ascii_uppercase());
+        if cx.kind(slot::ARITIES) == Kind::Table {
+            cx.push_value(-1);
+            cx.raw_get(slot::ARITIES);
+            known.arity = cx.integer(-1).unwrap_or(0) as i32;
+            cx.pop(1);
+        }
+        cx.replace(slot::NAMES + index as i32);
+        self.names[index] = known;
+    }
+
+    /// Pushes the handler of a request and its arguments; how many. `Err` is the reply.
+    #[inline]
+    fn push_call(&mut self, connection: &Connection, request: Request<'_>) -> Result<i32, String> {
+        let cx = self.cx;
+        let name = request.argument(0);
+        connection.set_command(name);
+        if name.is_empty() || name.len() > NAME_SIZE_MAX {
+            return self.push_unusual(request);
+        }
+        let index = self.name_index(name);
+        let arity = self.names[index].arity;
+        let count = request.count();
+        let required = arity.unsigned_abs() as usize;
+        if arity != 0 && (count < required || (arity > 0 && count != required)) {
+            return Err(wrong_arity(name));
+        }
+        if count > ARGUMENT_COUNT_MAX {
+            return self.push_list(index, request);
+        }
+        cx.push_value(slot::NAMES + index as i32);
+        cx.raw_get(slot::COMMANDS);
+        if cx.kind(-1) != Kind::Function {
+            cx.pop(1);
+            return self.push_unusual(request);
+        }
+        cx.push_value(slot::CLIENT);
+        self.push_arguments(request, 1)?;
+        Ok(count as i32)
+    }
+
+    /// Pushes the arguments from an index on.
+    #[inline]
+    fn push_arguments(&self, request: Request<'_>, from: usize) -> Result<(), String> {
+        let count = request.count();
+        if count > 16 && (count > ARGUMENT_COUNT_MAX || self.cx.reserve(count as i32 + 8).is_err())
+        {
+            return Err("ERR too many arguments".to_owned());
+        }
+        for index in from..count {
+            self.cx.push_bytes(request.argument(index));
+        }
+        Ok(())
+    }
+
+    /// A request with more arguments than fit into a call: they are passed as a list.
+    #[cold]
+    fn push_list(&self, index: usize, request: Request<'_>) -> Result<i32, String> {
+        let cx = self.cx;
+        if cx.kind(slot::LISTS) == Kind::Table {
+            cx.push_value(slot::NAMES + index as i32);
+            cx.raw_get(slot::LISTS);
+        } else {
+            cx.push_nil();
+        }
+        if cx.kind(-1) != Kind::Function {
+            return Err("ERR too many arguments".to_owned());
+        }
+        cx.push_value(slot::CLIENT);
+        cx.new_table(request.count() - 1, 0);
+        for index in 1..request.count() {
+            cx.push_bytes(request.argument(index));
+            cx.raw_set_index(-2, index as i32);
+        }
+        Ok(2)
+    }
+
+    /// A name that is in no table, or too long to be remembered.
+    #[cold]
+    fn push_unusual(&self, request: Request<'_>) -> Result<i32, String> {
+        let cx = self.cx;
+        let name = request.argument(0);
+        cx.push_bytes(name.to_ascii_uppercase());
+        cx.raw_get(slot::COMMANDS);
+        if cx.kind(-1) == Kind::Function {
+            cx.push_value(slot::CLIENT);
+            self.push_arguments(request, 1)?;
+            return Ok(request.count() as i32);
+        }
+        cx.pop(1);
+        if cx.kind(slot::UNKNOWN) != Kind::Function {
+            return Err("ERR unknown command".to_owned());
+        }
+        cx.push_value(slot::UNKNOWN);
+        cx.push_value(slot::CLIENT);
+        self.push_arguments(request, 0)?;
+        Ok(request.count() as i32 + 1)
+    }
+
+    /// The client's gate stands before the handlers.
+    #[cold]
+    fn push_gated(&self, connection: &Connection, request: Request<'_>) -> Result<i32, String> {
+        connection.set_command(request.argument(0));
+        let cx = self.cx;
+        cx.raw_get_field(slot::CLIENT, "gate");
+        cx.push_value(slot::CLIENT);
+        self.push_arguments(request, 0)?;
+        Ok(request.count() as i32 + 1)
+    }
+
+    /// Calls what was pushed and writes the reply.
+    #[inline]
+    fn call(&mut self, argument_count: i32, writer: &mut Writer<'_>) {
+        let state = self.cx.state();
+        // SAFETY: the function and its arguments were pushed; the message handler is in its slot.
+        let status = unsafe { ffi::lua_pcall(state, argument_count, 1, slot::ON_ERROR) };
+        let is_reply = status == ffi::LUA_OK || encode::is_reply(self.cx, -1);
+        if !is_reply {
+            let error = self.cx.to_error(-1);
+            return writer.error(format!("ERR {}", error.message()).as_bytes());
+        }
+        let start = writer.position();
+        if let Err(text) = encode::encode(self.cx, writer) {
+            writer.truncate(start);
+            writer.error(format!("ERR {text}").as_bytes());
+        }
+    }
+
+    fn clock_us(&self) -> i64 {
+        let exact = self.handlers.slow_threshold_us.get() < EXACT_THRESHOLD_US;
+        let id = if exact { libc::CLOCK_MONOTONIC } else { libc::CLOCK_MONOTONIC_COARSE };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is a valid timespec for the call to fill.
+        unsafe { libc::clock_gettime(id, &raw mut time) };
+        time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+    }
+
+    /// Reports the request if it took long. One reading of the clock serves as the end of one
+    /// request and the start of the next.
+    #[inline]
+    fn check_slow(&mut self, request: Request<'_>) {
+        let now_us = self.clock_us();
+        let taken_us = now_us - self.time_us;
+        self.time_us = now_us;
+        if taken_us >= self.handlers.slow_threshold_us.get() {
+            self.report_slow(request, taken_us);
+        }
+    }
+
+    #[cold]
+    fn report_slow(&mut self, request: Request<'_>, taken_us: i64) {
+        let cx = self.cx;
+        if cx.kind(slot::SLOW) != Kind::Function {
+            return;
+        }
+        let top = cx.top();
+        cx.push_value(slot::SLOW);
+        cx.push_value(slot::CLIENT);
+        cx.push_number(taken_us as f64);
+        let count = request.count().min(64);
+        if cx.reserve(72).is_ok() {
+            for index in 0..count {
+                cx.push_bytes(request.argument(index));
+            }
+            if let Err(error) = cx.call(count as i32 + 2, 0) {
+                tracing::error!("the handler `slow` failed: {error}");
+            }
+        }
+        cx.set_top(top);
+    }
+}
+
+#[cold]
+fn wrong_arity(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    format!("ERR wrong number of arguments for '{name}' command")
+}
