@@ -14,13 +14,14 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::disk::Disk;
 use super::format::{FileType, IN_PROGRESS_SUFFIX, xlog_error};
 use super::reader::Reader;
+use crate::base::error::{Builder, Type};
+use crate::base::error_code::ER_XLOG_GAP;
 use crate::base::{Error, Result};
 use crate::client_error;
+use crate::value::uuid::Uuid;
 use crate::xrow::Vclock;
 
 /// The files of one type in a directory.
@@ -230,14 +231,15 @@ impl Directory {
 
 /// The error when changes between two points are in no file.
 pub fn gap_error(from: &Vclock, to: &Vclock) -> Error {
-    client_error!(
-        ER_XLOG_GAP,
-        format!(
-            "Missing .xlog file between LSN {} {from} and {} {to}",
-            from.signature(),
-            to.signature()
-        )
-    )
+    let message = format!(
+        "Missing .xlog file between LSN {} {from} and {} {to}",
+        from.signature(),
+        to.signature()
+    );
+    Builder::new(Type::Other("XlogGapError"), message)
+        .code(ER_XLOG_GAP.number)
+        .place(file!(), line!())
+        .build()
 }
 
 /// Held while a process uses a directory; a second process gets an error.

@@ -23,11 +23,10 @@
 //! # Yields
 //! never
 
-use uuid::Uuid;
-
 use crate::base::error::Type;
 use crate::base::{Error, Result, version};
 use crate::value::msgpack as mp;
+use crate::value::uuid::Uuid;
 use crate::xrow::Vclock;
 use crate::xrow::iproto::BODY_SIZE_MAX;
 
@@ -142,7 +141,7 @@ impl Meta {
             return Err(xlog_error(&format!("unsupported file format version {format}")));
         }
         let mut meta =
-            Meta { file_type, instance_uuid: Uuid::nil(), vclock: None, previous_vclock: None };
+            Meta { file_type, instance_uuid: Uuid::NIL, vclock: None, previous_vclock: None };
         for line in lines {
             let line = text(line);
             let (key, value) =
@@ -150,9 +149,7 @@ impl Meta {
             let value = value.trim_start_matches([' ', '\t']);
             match key {
                 "Instance" | "Server" => {
-                    let uuid = Some(value).filter(|value| value.len() == 36);
-                    meta.instance_uuid = uuid
-                        .and_then(|value| Uuid::try_parse(value).ok())
+                    meta.instance_uuid = Uuid::parse(value.as_bytes())
                         .ok_or_else(|| xlog_error("can't parse instance UUID"))?;
                 }
                 "VClock" => meta.vclock = Some(Vclock::parse(value)?),
@@ -280,7 +277,7 @@ mod tests {
     fn meta_is_read_back() {
         let mut vclock = Vclock::new();
         vclock.set(1, 258);
-        let meta = Meta::new(FileType::Xlog, Uuid::new_v4(), vclock, Some(Vclock::new()));
+        let meta = Meta::new(FileType::Xlog, Uuid::random(), vclock, Some(Vclock::new()));
         let text = meta.encode();
         assert_eq!(Meta::decode(text.as_bytes()).unwrap(), Some((meta, text.len())));
         assert_eq!(Meta::decode(&text.as_bytes()[..text.len() - 1]).unwrap(), None);

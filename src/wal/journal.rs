@@ -26,6 +26,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::base::limits::REPLICA_COUNT_MAX;
 use crate::base::{Error, Result};
 use crate::client_error;
 use crate::xrow::iproto::{GROUP_LOCAL, flag};
@@ -315,44 +316,55 @@ pub(super) fn assign(
     timestamp: f64,
     vclock: &mut Vclock,
 ) -> Result<()> {
-    let mut next = *vclock;
+    if rows.is_empty() {
+        return Err(Error::illegal_params("a journal entry without rows"));
+    }
+    check_foreign(rows, vclock)?;
     let mut tsn = 0;
     for Row { header, .. } in rows.iter_mut() {
         if header.replica_id == 0 {
             if header.group_id != GROUP_LOCAL {
                 header.replica_id = instance_id;
             }
-            header.lsn = next.advance(header.replica_id);
+            header.lsn = vclock.advance(header.replica_id);
             if header.timestamp == 0.0 {
                 header.timestamp = timestamp;
             }
         } else {
-            let known = next.get(header.replica_id);
-            if header.lsn <= known || header.replica_id >= crate::base::limits::REPLICA_COUNT_MAX {
-                return Err(Error::illegal_params(format!(
-                    "Attempt to write a broken LSN to WAL: replica id: {}, confirmed lsn: \
-                     {known}, new lsn {}",
-                    header.replica_id, header.lsn
-                )));
-            }
-            next.set(header.replica_id, header.lsn);
+            vclock.set(header.replica_id, header.lsn);
         }
         header.flags = 0;
         if tsn == 0 && header.group_id != GROUP_LOCAL {
             tsn = header.lsn;
         }
     }
-    let Some(first) = rows.first() else {
-        return Err(Error::illegal_params("a journal entry without rows"));
-    };
-    let tsn = if tsn == 0 { first.header.lsn } else { tsn };
+    let tsn = if tsn == 0 { rows[0].header.lsn } else { tsn };
     for Row { header, .. } in rows.iter_mut() {
         header.tsn = tsn;
     }
     if let Some(last) = rows.last_mut() {
         last.header.flags = flags | flag::COMMIT;
     }
-    *vclock = next;
+    Ok(())
+}
+
+/// Rows of other instances must be new and in order. Checked before anything is changed.
+fn check_foreign(rows: &[Row<'_>], vclock: &Vclock) -> Result<()> {
+    if rows.iter().all(|row| row.header.replica_id == 0) {
+        return Ok(());
+    }
+    let mut known = *vclock;
+    for Row { header, .. } in rows.iter().filter(|row| row.header.replica_id != 0) {
+        let confirmed = known.get(header.replica_id);
+        if header.lsn <= confirmed || header.replica_id >= REPLICA_COUNT_MAX {
+            return Err(Error::illegal_params(format!(
+                "Attempt to write a broken LSN to WAL: replica id: {}, confirmed lsn: \
+                 {confirmed}, new lsn {}",
+                header.replica_id, header.lsn
+            )));
+        }
+        known.set(header.replica_id, header.lsn);
+    }
     Ok(())
 }
 

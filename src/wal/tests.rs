@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
-use uuid::Uuid;
-
 use super::disk::Disk;
 use super::hostile::{Faults, HostileDisk};
 use super::*;
 use crate::base::error_injection as injection;
 use crate::base::{Error, Result};
+use crate::value::uuid::Uuid;
 use crate::xrow::iproto::kind;
 use crate::xrow::{Header, Request, Row, Vclock};
 
-const UUID: Uuid = Uuid::from_u128(0x1418_b61b_2e2d_4af9_8e57_c8f8_48e5_bc74);
+const UUID: Uuid = Uuid(0x1418_b61b_2e2d_4af9_8e57_c8f8_48e5_bc74_u128.to_be_bytes());
 
 /// Runs a future on this thread.
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -85,14 +84,17 @@ fn write(journal: &dyn Journal, number: u64) -> Result<()> {
     block_on(submit_rows(journal, &[body(number, 20)]).unwrap())
 }
 
-/// LSNs and bodies of all rows in the directory, and the vclock that they lead to.
-fn recover(disk: &dyn Disk) -> (Vec<(i64, Vec<u8>)>, Vclock) {
+/// LSN and body.
+type Rows = Vec<(i64, Vec<u8>)>;
+
+/// All rows in the directory, and the vclock that they lead to.
+fn recover(disk: &dyn Disk) -> (Rows, Vclock) {
     let (rows, vclock, error) = recover_or_error(disk);
     assert!(error.is_none(), "{error:?}");
     (rows, vclock)
 }
 
-fn recover_or_error(disk: &dyn Disk) -> (Vec<(i64, Vec<u8>)>, Vclock, Option<Error>) {
+fn recover_or_error(disk: &dyn Disk) -> (Rows, Vclock, Option<Error>) {
     let mut names = disk.list(&directory()).unwrap();
     names.retain(|name| name.ends_with(".xlog"));
     names.sort();
@@ -115,7 +117,7 @@ fn recover_or_error(disk: &dyn Disk) -> (Vec<(i64, Vec<u8>)>, Vclock, Option<Err
     (rows, vclock, None)
 }
 
-fn numbered(numbers: impl IntoIterator<Item = u64>) -> Vec<(i64, Vec<u8>)> {
+fn numbered(numbers: impl IntoIterator<Item = u64>) -> Rows {
     let numbers = numbers.into_iter().enumerate();
     numbers.map(|(index, number)| (index as i64 + 1, body(number, 20))).collect()
 }
@@ -731,10 +733,10 @@ mod interoperability {
         };
         assert!(run.status.success(), "{run:?}");
         let disk = OsDisk::shared();
-        let mut logs = Directory::logs(disk.clone(), directory.path(), Uuid::nil());
+        let mut logs = Directory::logs(disk.clone(), directory.path(), Uuid::NIL);
         logs.scan(false).unwrap();
         assert!(logs.files().len() >= 2);
-        let mut snapshots = Directory::snapshots(disk, directory.path(), Uuid::nil());
+        let mut snapshots = Directory::snapshots(disk, directory.path(), Uuid::NIL);
         snapshots.scan(false).unwrap();
         let logs = logs.files().iter().map(|file| logs.path_of(file.signature()));
         let snapshots = snapshots.files().iter().map(|file| snapshots.path_of(file.signature()));

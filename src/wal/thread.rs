@@ -22,12 +22,13 @@ use super::writer::{Batch, Command, Mode, Options, Rotated, Shared};
 use crate::base::Result;
 use crate::base::error_injection::ERRINJ_WAL_ROTATE;
 use crate::client_error;
+use crate::value::uuid::Uuid;
 use crate::xrow::Vclock;
 
 pub(super) struct Thread {
     shared: Arc<Shared>,
     directory: Directory,
-    instance_uuid: uuid::Uuid,
+    instance_uuid: Uuid,
     mode: Mode,
     max_size: u64,
     checkpoint_threshold: u64,
@@ -36,6 +37,8 @@ pub(super) struct Thread {
     file: Option<LogFile>,
     encoder: BlockEncoder,
     batch: Batch,
+    /// What is known with the batch.
+    batch_vclock: Vclock,
     /// Blocks of the batch, ready to write.
     blocks: Vec<u8>,
 }
@@ -56,6 +59,7 @@ impl Thread {
             file: None,
             encoder: BlockEncoder::new()?,
             batch: Batch::default(),
+            batch_vclock: options.vclock,
             blocks: Vec::new(),
         })
     }
@@ -65,6 +69,7 @@ impl Thread {
             let commands = {
                 let mut inbox = self.shared.wait();
                 std::mem::swap(&mut self.batch, &mut inbox.batch);
+                self.batch_vclock = inbox.vclock;
                 std::mem::take(&mut inbox.commands)
             };
             if !self.batch.is_empty() {
@@ -97,7 +102,7 @@ impl Thread {
     fn write_batch(&mut self) {
         match self.try_write_batch() {
             Ok(()) => {
-                self.vclock = self.batch.vclock;
+                self.vclock = self.batch_vclock;
                 let growth = self.blocks.len() as u64;
                 let size = self.shared.log_size.fetch_add(growth, Ordering::Relaxed) + growth;
                 let is_due = size > self.checkpoint_threshold && !self.is_checkpoint_wanted;
@@ -105,7 +110,7 @@ impl Thread {
                 self.shared.report(|outbox| {
                     outbox.written = self.batch.last;
                     outbox.written_bytes += self.batch.rows.len() as u64;
-                    outbox.vclock = self.batch.vclock;
+                    outbox.vclock = self.batch_vclock;
                     outbox.wants_checkpoint |= is_due;
                 });
             }
@@ -213,10 +218,11 @@ impl Thread {
         if self.file.as_ref().is_some_and(|file| file.meta().start() != self.vclock) {
             self.close_file();
         }
-        if !rolling_back && self.directory.newest() != Some(&self.vclock) {
-            if let Err(error) = self.open_file() {
-                tracing::error!("cannot leave an empty log file: {error}");
-            }
+        if !rolling_back
+            && self.directory.newest() != Some(&self.vclock)
+            && let Err(error) = self.open_file()
+        {
+            tracing::error!("cannot leave an empty log file: {error}");
         }
         self.close_file();
     }

@@ -31,7 +31,6 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::directory::Directory;
 use super::disk::Disk;
@@ -40,6 +39,7 @@ use super::thread::Thread;
 use crate::base::clock;
 use crate::base::{Error, Result};
 use crate::client_error;
+use crate::value::uuid::Uuid;
 use crate::xrow::{Row, Vclock};
 
 /// When an entry counts as written (`wal.mode`; without a log there is no writer).
@@ -81,8 +81,6 @@ pub(super) struct Batch {
     pub ends: Vec<usize>,
     /// Position of the last entry.
     pub last: u64,
-    /// What is known with all of them.
-    pub vclock: Vclock,
 }
 
 impl Batch {
@@ -119,6 +117,8 @@ pub(super) enum Command {
 #[derive(Default)]
 pub(super) struct Inbox {
     pub batch: Batch,
+    /// What is known with everything that was submitted.
+    pub vclock: Vclock,
     pub commands: Vec<Command>,
     pub rolling_back: bool,
     pub is_idle: bool,
@@ -215,7 +215,6 @@ struct Tx {
     shared: Arc<Shared>,
     tickets: Rc<Tickets>,
     instance_id: Cell<u32>,
-    vclock: Cell<Vclock>,
     written: Cell<Vclock>,
     queued_bytes: Cell<u64>,
     queue_max_size: Cell<u64>,
@@ -225,7 +224,7 @@ impl Writer {
     /// Starts the thread. The first file is made by the first write.
     pub fn start(disk: Arc<dyn Disk>, options: &Options) -> Result<Writer> {
         let shared = Arc::new(Shared {
-            inbox: Mutex::default(),
+            inbox: Mutex::new(Inbox { vclock: options.vclock, ..Inbox::default() }),
             work: Condvar::new(),
             outbox: Mutex::new(Outbox { vclock: options.vclock, ..Outbox::default() }),
             news: AtomicBool::new(false),
@@ -241,7 +240,6 @@ impl Writer {
             shared,
             tickets: Rc::default(),
             instance_id: Cell::new(options.instance_id),
-            vclock: Cell::new(options.vclock),
             written: Cell::new(options.vclock),
             queued_bytes: Cell::new(0),
             queue_max_size: Cell::new(options.queue_max_size),
@@ -327,12 +325,12 @@ fn stopped() -> Error {
 impl Journal for Writer {
     fn submit(&self, rows: &mut [Row<'_>], flags: u8) -> Result<Ticket> {
         let tx = &self.tx;
-        let mut vclock = tx.vclock.get();
+        let now = clock::realtime_s();
         let mut inbox = tx.shared.inbox();
         if inbox.rolling_back {
             return Err(client_error!(ER_CASCADE_ROLLBACK));
         }
-        assign(rows, flags, tx.instance_id.get(), clock::realtime_s(), &mut vclock)?;
+        assign(rows, flags, tx.instance_id.get(), now, &mut inbox.vclock)?;
         let batch = &mut inbox.batch;
         let start = batch.rows.len();
         for row in rows.iter() {
@@ -341,10 +339,8 @@ impl Journal for Writer {
         let position = tx.tickets.next();
         batch.ends.push(batch.rows.len());
         batch.last = position;
-        batch.vclock = vclock;
         let size = (batch.rows.len() - start) as u64;
         let is_large = batch.rows.len() >= super::format::BLOCK_SIZE;
-        tx.vclock.set(vclock);
         tx.queued_bytes.set(tx.queued_bytes.get() + size);
         if is_large {
             // Enough for a block: the thread works on it while tx goes on.
@@ -354,7 +350,7 @@ impl Journal for Writer {
     }
 
     fn vclock(&self) -> Vclock {
-        self.tx.vclock.get()
+        self.tx.shared.inbox().vclock
     }
 
     fn written_vclock(&self) -> Vclock {
@@ -394,7 +390,7 @@ impl Source for Tx {
         self.tickets.written(written);
         if let Some((first, last, error)) = failure {
             let error = client_error!(ER_WAL_IO).caused_by(error);
-            self.vclock.set(vclock);
+            self.shared.inbox().vclock = vclock;
             self.queued_bytes.set(0);
             self.tickets.lost(first, last, &error);
             self.shared.inbox().rolling_back = false;

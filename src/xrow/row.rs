@@ -166,9 +166,10 @@ impl<'a> Row<'a> {
 
     /// Reads one row of several at the start of untrusted bytes; returns it with its size.
     pub fn decode(bytes: &'a [u8]) -> Result<(Row<'a>, usize)> {
-        let header_size = mp::check(bytes).map_err(|_| invalid_msgpack("packet header"))?;
-        let mut reader = mp::Reader::new(&bytes[..header_size]);
+        // The header is read key by key, so it needs no check of its own.
+        let mut reader = mp::Reader::new(bytes);
         let header = Header::decode(&mut reader).ok_or_else(|| invalid_msgpack("packet header"))?;
+        let header_size = reader.position();
         let rest = &bytes[header_size..];
         // A NOP has no body, so what follows it is the next row.
         if rest.is_empty() || header.kind == u32::from(kind::NOP) {
