@@ -186,8 +186,7 @@ struct Body {
     custom_type: Option<String>,
     code: u32,
     message: String,
-    file: String,
-    line: u32,
+    place: Mutex<(String, u32)>,
     errno: i32,
     fields: Vec<(String, Value)>,
     cause: Mutex<Option<Error>>,
@@ -291,14 +290,19 @@ impl Error {
         &self.0.message
     }
 
-    /// Source file where the error was made.
-    pub fn file(&self) -> &str {
-        &self.0.file
+    /// Source file where the error was made, empty when it is not known.
+    pub fn file(&self) -> String {
+        lock(&self.0.place).0.clone()
     }
 
     /// Line in [`Error::file`].
     pub fn line(&self) -> u32 {
-        self.0.line
+        lock(&self.0.place).1
+    }
+
+    /// Says anew where the error was made: `box.error(error, level)` raises one from elsewhere.
+    pub fn set_place(&self, file: &str, line: u32) {
+        *lock(&self.0.place) = (file.to_owned(), line);
     }
 
     /// `errno` of the failed call, 0 where there is none.
@@ -380,8 +384,7 @@ impl Builder {
             custom_type: None,
             code: 0,
             message,
-            file: String::new(),
-            line: 0,
+            place: Mutex::default(),
             errno: 0,
             fields: Vec::new(),
             cause: Mutex::new(None),
@@ -402,8 +405,7 @@ impl Builder {
 
     /// Sets where the error was made.
     pub fn place(mut self, file: &str, line: u32) -> Builder {
-        self.0.file = file.to_owned();
-        self.0.line = line;
+        self.0.place = Mutex::new((file.to_owned(), line));
         self
     }
 
@@ -434,8 +436,8 @@ pub fn strerror(error: &std::io::Error) -> String {
     }
 }
 
-fn lock(cause: &Mutex<Option<Error>>) -> std::sync::MutexGuard<'_, Option<Error>> {
-    cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Replaces each `%` specifier (`%s`, `%u`, `%llu`, `%c`, …) by the next argument; `%%` is `%`.

@@ -56,6 +56,11 @@ impl Injection {
         self.countdown.store(i64::from(passes), Ordering::Relaxed);
     }
 
+    /// Whether the fault is on, be it that some calls still pass.
+    pub fn is_set(&self) -> bool {
+        self.countdown.load(Ordering::Relaxed) >= 0
+    }
+
     /// Switches the fault off.
     pub fn clear(&self) {
         self.countdown.store(-1, Ordering::Relaxed);
