@@ -294,7 +294,10 @@ mod tests {
         assert_eq!((decoded.code(), decoded.line()), (error.code(), error.line()));
         assert_eq!(decoded.fields(), error.fields());
         let cause = decoded.cause().unwrap();
-        assert_eq!((cause.type_name(), cause.errno(), cause.file().as_str()), ("MyType", 5, "init.lua"));
+        assert_eq!(
+            (cause.type_name(), cause.errno(), cause.file().as_str()),
+            ("MyType", 5, "init.lua")
+        );
         assert_eq!(cause.fields(), [("weight".to_owned(), Value::Double(0.5))]);
         assert!(cause.cause().is_none());
     }
