@@ -6,6 +6,7 @@
 //! To add a module: write the two halves (see `lua::Builtin`), add its row to `MODULES`.
 
 mod r#box;
+pub mod config;
 mod fiber;
 mod json;
 mod msgpack;
@@ -25,6 +26,7 @@ static MODULES: &[Builtin] = modules! {
     "buffer": None, Some(include_str!("buffer.lua"));
     "checks": None, Some(include_str!("checks.lua"));
     "compat": None, Some(include_str!("compat.lua"));
+    "config": Some(config::open), Some(include_str!("config.lua"));
     "csv": None, Some(include_str!("csv.lua"));
     "fiber": Some(fiber::open), Some(include_str!("fiber.lua"));
     "fun": None, Some(include_str!("fun.lua"));

@@ -29,7 +29,47 @@ pub struct Difference {
     pub restart: Vec<Change>,
 }
 
+/// What a reload hands to `box.cfg`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BoxCfgChanges {
+    /// Options and their new values; `Null` resets one to its default.
+    pub live: Vec<(&'static str, Value)>,
+    /// Options that keep their values until a restart.
+    pub restart: Vec<&'static str>,
+}
+
 impl Configuration {
+    /// The `box.cfg` options that differ: from those in force, or, where only a restart applies a
+    /// change, from those that the instance was started with.
+    pub fn box_cfg_changes(
+        &self,
+        started: &Configuration,
+        applied: &Configuration,
+    ) -> BoxCfgChanges {
+        let needs_restart: Vec<&str> = schema::options()
+            .into_iter()
+            .filter(|(_, node)| node.needs_restart)
+            .filter_map(|(_, node)| node.box_cfg)
+            .chain(["log"])
+            .collect();
+        let (started, applied) = (started.box_cfg(), applied.box_cfg());
+        let value = |options: &[(&str, Value)], wanted: &str| {
+            let found = options.iter().find(|(option, _)| *option == wanted);
+            found.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        let mut changes = BoxCfgChanges::default();
+        for (option, new) in self.box_cfg() {
+            if needs_restart.contains(&option) {
+                if value(&started, option) != new {
+                    changes.restart.push(option);
+                }
+            } else if value(&applied, option) != new {
+                changes.live.push((option, new));
+            }
+        }
+        changes
+    }
+
     /// What differs in `new`.
     pub fn difference(&self, new: &Configuration) -> Difference {
         let mut difference = Difference::default();

@@ -37,7 +37,7 @@ pub mod yaml;
 
 pub use cluster::{Names, instances, tarantool_version};
 pub use credentials::{Credentials, Grantee, Privilege};
-pub use difference::{Change, Difference};
+pub use difference::{BoxCfgChanges, Change, Difference};
 pub use expression::evaluate as evaluate_version_predicate;
 pub use instance::{AdvertiseType, Configuration, UriOptions};
 pub use jsonschema::jsonschema;

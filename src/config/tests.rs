@@ -215,6 +215,12 @@ fn a_reload_knows_what_needs_a_restart() {
     assert_eq!(difference.live[0].path, "log.level");
     assert_eq!(difference.restart[0].box_cfg, Some("wal_mode"));
     assert_eq!(old.difference(&old), Difference::default());
+    // What needs a restart is named at each reload until there was one.
+    let changes = new.box_cfg_changes(&old, &old);
+    assert_eq!(changes.live, [("log_level", "debug".into())]);
+    assert_eq!(changes.restart, ["wal_mode"]);
+    assert_eq!(new.box_cfg_changes(&old, &new).restart, ["wal_mode"]);
+    assert_eq!(old.box_cfg_changes(&old, &new).live, [("log_level", Value::Integer(5))]);
 }
 
 #[test]

@@ -6,7 +6,8 @@
 pub mod background;
 pub mod check;
 pub mod command_line;
+mod program;
 mod script;
 pub mod world;
 
-pub use script::run;
+pub use program::run;

@@ -4,7 +4,8 @@
 //! # Yields
 //! never: this runs before the run loop starts, and at a reload, where the files are small
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::base::error::strerror;
 use crate::config::{self, Problem, Problems, World};
@@ -14,8 +15,21 @@ const CONFIG_FILE: &str = "config.yaml";
 /// The file that lists the instances of a folder.
 const INSTANCES_FILES: [&str; 2] = ["instances.yml", "instances.yaml"];
 
-/// The machine that the program runs on.
+/// The machine that the program runs on. Relative paths are relative to the folder that the
+/// program was started in, although the database moves to `process.work_dir`.
 pub struct Machine;
+
+static START_FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Keeps the present folder as the one that relative paths start from.
+pub fn remember_start_folder() {
+    // Where there is no present folder, relative paths stay as they are.
+    START_FOLDER.get_or_init(|| std::env::current_dir().unwrap_or_default());
+}
+
+fn absolute(path: &str) -> PathBuf {
+    START_FOLDER.get().map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+}
 
 impl World for Machine {
     fn variable(&self, name: &str) -> Option<String> {
@@ -23,12 +37,12 @@ impl World for Machine {
     }
 
     fn read(&self, path: &str) -> Result<String, String> {
-        let bytes = std::fs::read(path).map_err(|error| strerror(&error))?;
+        let bytes = std::fs::read(absolute(path)).map_err(|error| strerror(&error))?;
         String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".into())
     }
 
     fn glob(&self, pattern: &str) -> Vec<String> {
-        let Ok(paths) = glob::glob(pattern) else { return Vec::new() };
+        let Ok(paths) = glob::glob(&absolute(pattern).to_string_lossy()) else { return Vec::new() };
         let mut found: Vec<String> =
             paths.filter_map(|path| Some(path.ok()?.to_str()?.to_owned())).collect();
         found.sort();
@@ -90,4 +104,9 @@ pub fn target(name: Option<&str>, config: Option<&str>) -> Result<Target, Proble
         None => instance_names(config.as_deref())?.into_iter().next().unwrap_or_default(),
     };
     Ok(Target { name, config })
+}
+
+/// Whether `TT_INSTANCE_NAME` names the instance to start.
+pub fn has_instance_name() -> bool {
+    Machine.variable("TT_INSTANCE_NAME").is_some_and(|name| !name.is_empty())
 }

@@ -392,7 +392,7 @@ fn snapshot_by() -> Node {
                     "A snapshot is made when the log grew by this since the last \
                      one.",
                 )
-                .default(1_000_000_000_000_000_000i64)
+                .default(1e18)
                 .box_cfg("checkpoint_wal_threshold"),
             ),
         ],
