@@ -6,11 +6,18 @@
 //! To add a module: write the two halves (see `lua::Builtin`), add its row to `MODULES`.
 
 mod r#box;
+mod clock;
 pub mod config;
+mod errno;
 mod fiber;
+mod fio;
 mod json;
+pub mod loaders;
+pub mod log;
 mod msgpack;
 pub mod serializer;
+mod tarantool;
+mod utf8;
 
 use crate::base::error::Result;
 use crate::lua::{Builtin, Context};
@@ -25,25 +32,33 @@ macro_rules! modules {
 static MODULES: &[Builtin] = modules! {
     "buffer": None, Some(include_str!("buffer.lua"));
     "checks": None, Some(include_str!("checks.lua"));
+    "clock": Some(clock::open), Some(include_str!("clock.lua"));
     "compat": None, Some(include_str!("compat.lua"));
     "config": Some(config::open), Some(include_str!("config.lua"));
     "csv": None, Some(include_str!("csv.lua"));
+    "errno": Some(errno::open), Some(include_str!("errno.lua"));
     "fiber": Some(fiber::open), Some(include_str!("fiber.lua"));
+    "fio": Some(fio::open), Some(include_str!("fio.lua"));
     "fun": None, Some(include_str!("fun.lua"));
     "help": None, Some(include_str!("help.lua"));
     "internal.argparse": None, Some(include_str!("argparse.lua"));
     "internal.debug": None, Some(include_str!("debug.lua"));
     "internal.env": None, Some(include_str!("env.lua"));
+    "internal.loaders": Some(loaders::open), Some(include_str!("loaders.lua"));
     "internal.string": None, Some(include_str!("string.lua"));
     "internal.table": None, Some(include_str!("table.lua"));
     "internal.trigger": None, Some(include_str!("trigger_list.lua"));
     "internal.tweaks": None, Some(include_str!("tweaks.lua"));
+    "internal.utf8": Some(utf8::open), Some(include_str!("utf8.lua"));
     "json": Some(json::open), Some(include_str!("json.lua"));
+    "log": Some(log::open), Some(include_str!("log.lua"));
     "msgpack": Some(msgpack::open), Some(include_str!("msgpack.lua"));
+    "pickle": None, Some(include_str!("pickle.lua"));
     "pwd": None, Some(include_str!("pwd.lua"));
     "resp": Some(r#box::resp::open), Some(include_str!("box/resp.lua"));
     "strict": None, Some(include_str!("strict.lua"));
     "tap": None, Some(include_str!("tap.lua"));
+    "tarantool": Some(tarantool::open), Some(include_str!("tarantool.lua"));
     "trigger": None, Some(include_str!("trigger.lua"));
     "ulid": None, Some(include_str!("ulid.lua"));
     "uri": None, Some(include_str!("uri.lua"));
@@ -51,8 +66,18 @@ static MODULES: &[Builtin] = modules! {
 };
 
 /// Modules that change globals, loaded at start in this order.
-const LOADED_AT_START: &[&str] =
-    &["internal.string", "internal.table", "internal.env", "internal.debug", "checks", "fiber"];
+const LOADED_AT_START: &[&str] = &[
+    "internal.string",
+    "internal.table",
+    "internal.env",
+    "internal.debug",
+    "internal.loaders",
+    "internal.utf8",
+    "tarantool",
+    "checks",
+    "help",
+    "fiber",
+];
 
 /// Makes every module available to `require` and loads those that belong to the language.
 pub fn open(cx: Context<'_>) -> Result<()> {
@@ -66,4 +91,9 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         cx.call(1, 0)?;
     }
     Ok(())
+}
+
+/// The Lua half of a module, by the name it is required by.
+fn source_of(name: &str) -> Option<&'static str> {
+    MODULES.iter().find(|module| module.name == name)?.source
 }

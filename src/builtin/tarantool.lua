@@ -15,7 +15,6 @@ local module = {
         options = native.options,
         target = native.target,
         test_build = native.is_debug,
-        tzdata_version = native.tzdata_version,
     },
     uptime = native.uptime,
     pid = native.pid,
@@ -41,6 +40,18 @@ module._internal = {
     module_name_from_filename = loaders.module_name_from_filename,
     run_preload = run_preload,
 }
+
+_G.tonumber64 = native.tonumber64
+_G._TARANTOOL = native.version
+
+-- Compiles and runs a text.
+function _G.dostring(text, ...)
+    local chunk, problem = loadstring(text)
+    if chunk == nil then
+        box.error(box.error.PROC_LUA, problem, 2)
+    end
+    return chunk(...)
+end
 
 return setmetatable(module, {
     __serialize = function(self)

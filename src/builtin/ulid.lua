@@ -141,7 +141,7 @@ local function compare(left, right)
         if not is_ulid(value) then
             ulid = type(value) == 'string' and from_text(value) or nil
         end
-        if ulid == nil then
+        if not ulid then
             error(('incorrect value to convert to ulid as %d argument'):format(index), 4)
         end
         return ulid

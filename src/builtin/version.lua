@@ -111,7 +111,8 @@ end
 
 local function cast_both(a, b)
     a, b = cast(a), cast(b)
-    if a == nil or b == nil then
+    -- Comparing with nil would come back here by way of __eq.
+    if not a or not b then
         illegal('Cannot cast to version object', 3)
     end
     return a, b
@@ -134,7 +135,7 @@ ffi.metatype(version_type, {
     end,
     __eq = function(a, b)
         a, b = cast(a), cast(b)
-        return a ~= nil and b ~= nil and compare(a, b) == 0
+        return a and b and compare(a, b) == 0 or false
     end,
     __lt = function(a, b)
         return compare(cast_both(a, b)) < 0
