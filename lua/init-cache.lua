@@ -7,9 +7,9 @@
 -- nil means no expiry. Expired values are never returned. The rows are those of database 0 of the
 -- Redis emulation: what one sets, the other gets. Works alone as `app.file`, too.
 
-local folder = debug.getinfo(1, 'S').source:match('^@(.*/)') or './'
-local reload = package.loaded.reload or dofile(folder .. 'reload.lua')
-local use = reload.in_folder(folder)
+local source = debug.getinfo(1, 'S').source
+local reload = package.loaded.reload or dofile((source:match('^@(.*/)') or '') .. 'reload.lua')
+local use = reload.beside(source)
 local expiring = use('expiring.lua')
 local export = use('export.lua').export
 
@@ -194,6 +194,9 @@ function M.start(previous)
             end
             fork.forks = cache.forks
             cache.forks[space_name] = fork
+            fork.stop_collector()
+            fork.stop_collector = nil
+            fork:Init()
         end
     end
     export('CACHE', {
@@ -209,4 +212,4 @@ function M.stop()
     end
 end
 
-return reload.entry(M)
+return reload.entry(M, source)

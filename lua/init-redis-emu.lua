@@ -7,9 +7,9 @@
 -- Settings, in `app.cfg` of the configuration:
 --     app: {cfg: {redis: {host: 127.0.0.1, port: 6379, clients_max: 10000, …}}}
 
-local folder = debug.getinfo(1, 'S').source:match('^@(.*/)') or './'
-local reload = package.loaded.reload or dofile(folder .. 'reload.lua')
-local use = reload.in_folder(folder)
+local source = debug.getinfo(1, 'S').source
+local reload = package.loaded.reload or dofile((source:match('^@(.*/)') or '') .. 'reload.lua')
+local use = reload.beside(source)
 
 local resp = require('resp')
 local log = require('log')
@@ -28,12 +28,19 @@ local slowlog = use('redis/slowlog.lua')
 -- functions of `resp` make.
 local commands = {}
 
+-- Requests with more arguments than a call can pass (5000) go to these, with a list.
+local lists = {}
+
 for _, file in ipairs({
     'connection', 'string', 'bit', 'lcs', 'generic', 'scan', 'transaction', 'fcall', 'server',
     'info', 'config', 'command', 'slowlog',
 }) do
-    for name, handler in pairs(use('redis/' .. file .. '.lua').commands) do
+    local module = use('redis/' .. file .. '.lua')
+    for name, handler in pairs(module.commands) do
         commands[name] = handler
+    end
+    for name, handler in pairs(module.lists or {}) do
+        lists[name] = handler
     end
 end
 
@@ -98,6 +105,7 @@ end
 
 local handlers = {
     commands = commands,
+    lists = lists,
     arities = facts.arities,
     unknown = dispatch.unknown,
     slow = slowlog.add,
@@ -159,4 +167,4 @@ function M.stop(aborted)
     end
 end
 
-return reload.entry(M)
+return reload.entry(M, source)

@@ -7,9 +7,9 @@
 -- A session keeps the ttl that it was added with, so that `Touch` and `Update` can renew it.
 -- Rows are {key, value, ttl, kind, lifetime} in space `sessions`. Works alone as `app.file`, too.
 
-local folder = debug.getinfo(1, 'S').source:match('^@(.*/)') or './'
-local reload = package.loaded.reload or dofile(folder .. 'reload.lua')
-local use = reload.in_folder(folder)
+local source = debug.getinfo(1, 'S').source
+local reload = package.loaded.reload or dofile((source:match('^@(.*/)') or '') .. 'reload.lua')
+local use = reload.beside(source)
 local expiring = use('expiring.lua')
 local export = use('export.lua').export
 
@@ -136,4 +136,4 @@ function M.stop()
     end
 end
 
-return reload.entry(M)
+return reload.entry(M, source)

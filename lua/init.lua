@@ -4,12 +4,12 @@
 -- them, write a file here and `use` it below: it is reloaded with the rest when you save it.
 -- How files are loaded and replaced stands at the top of reload.lua.
 
-local folder = debug.getinfo(1, 'S').source:match('^@(.*/)') or './'
-local reload = package.loaded.reload or dofile(folder .. 'reload.lua')
-local use = reload.in_folder(folder)
+local source = debug.getinfo(1, 'S').source
+local reload = package.loaded.reload or dofile((source:match('^@(.*/)') or '') .. 'reload.lua')
+local use = reload.beside(source)
 
 use('init-cache.lua')
 use('init-sessions.lua')
 use('init-redis-emu.lua')
 
-return reload.entry({})
+return reload.entry({}, source)

@@ -20,10 +20,10 @@
 -- logged with file and line. Functions that are running finish as the code they are.
 --
 -- A file that is also good as `app.file` starts with
---     local folder = debug.getinfo(1, 'S').source:match('^@(.*/)') or './'
---     local reload = package.loaded.reload or dofile(folder .. 'reload.lua')
---     local use = reload.in_folder(folder)
--- and ends with `return reload.entry(M)`, which starts it if it is the main file.
+--     local source = debug.getinfo(1, 'S').source
+--     local reload = package.loaded.reload or dofile((source:match('^@(.*/)') or '') .. 'reload.lua')
+--     local use = reload.beside(source)
+-- and ends with `return reload.entry(M, source)`, which starts it if it is the main file.
 
 local fio = require('fio')
 local log = require('log')
@@ -182,8 +182,17 @@ function M.file(path)
     return true
 end
 
--- A function `use` for a main file, whose chunk nobody loaded through us.
-function M.in_folder(folder)
+-- The path of the file that a chunk was loaded from.
+local function path_of(source)
+    return absolute(source:match('^@(.*)') or source)
+end
+
+-- The files that a main file has used before it was registered.
+local used_by_main = {}
+
+-- A function `use` for a file that may be the main one, whose chunk nobody loaded through us.
+function M.beside(source)
+    local folder = fio.dirname(path_of(source))
     local use = use_from(folder)
     return function(name)
         if aside ~= nil then
@@ -194,27 +203,25 @@ function M.in_folder(folder)
             module = use(name)
             take_over()
         end)
-        M.pending = M.pending or {}
-        table.insert(M.pending, absolute(fio.pathjoin(folder, name)))
+        table.insert(used_by_main, absolute(fio.pathjoin(folder, name)))
         return module
     end
 end
 
 -- The end of a file that may be the main one: then it is registered and started here.
-function M.entry(module)
+function M.entry(module, source)
     if aside ~= nil then
         return module
     end
-    local source = debug.getinfo(2, 'S').source:match('^@(.*)') or '?'
-    local path = absolute(source)
+    local path = path_of(source)
     number_last = number_last + 1
-    local folder = fio.dirname(path)
-    files[path] = {path = path, folder = folder, users = {}, number = number_last,
-                   module = module}
-    for _, used in ipairs(M.pending or {}) do
+    files[path] = {
+        path = path, folder = fio.dirname(path), users = {}, number = number_last, module = module,
+    }
+    for _, used in ipairs(used_by_main) do
         files[used].users[path] = true
     end
-    M.pending = nil
+    used_by_main = {}
     if module.start ~= nil then
         module.start(nil)
     end

@@ -17,6 +17,8 @@ local now = expiring.now
 local OK = resp.OK
 
 local commands = {}
+-- For requests with more arguments than a call can pass.
+local lists = {}
 
 local function delete_all(client, keys)
     local count = 0
@@ -37,10 +39,16 @@ end
 
 commands.UNLINK = commands.DEL
 
+function lists.DEL(client, keys)
+    return keyspace.atomic(delete_all, client, keys)
+end
+
+lists.UNLINK = lists.DEL
+
 -- A key that is named twice counts twice.
-function commands.EXISTS(client, ...)
+function lists.EXISTS(client, keys)
     local count = 0
-    for _, key in ipairs({...}) do
+    for _, key in ipairs(keys) do
         if keyspace.row(client, key) ~= nil then
             count = count + 1
         end
@@ -48,7 +56,12 @@ function commands.EXISTS(client, ...)
     return count
 end
 
+function commands.EXISTS(client, ...)
+    return lists.EXISTS(client, {...})
+end
+
 commands.TOUCH = commands.EXISTS
+lists.TOUCH = lists.EXISTS
 
 function commands.TYPE(client, key)
     local row = keyspace.row(client, key)
@@ -311,4 +324,4 @@ end
 
 commands.OBJECT = container('OBJECT', object)
 
-return {commands = commands}
+return {commands = commands, lists = lists}

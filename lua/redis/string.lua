@@ -20,6 +20,9 @@ local null = resp.null
 
 local commands = {}
 
+-- The same commands for requests with more arguments than a call can pass: they get a list.
+local lists = {}
+
 -- The time at which a key expires that the client gave as text, in `unit` milliseconds, from now
 -- or since 1970. Raises what Redis answers to times that make no sense.
 local function deadline(command, text, unit, relative)
@@ -188,9 +191,8 @@ function commands.GETEX(client, key, ...)
     return text
 end
 
-function commands.MGET(client, ...)
+function lists.MGET(client, values)
     local space = databases[client.database]
-    local values = {...}
     for i = 1, #values do
         local row = live(space, values[i])
         if row ~= nil and row[4] == nil then
@@ -202,6 +204,10 @@ function commands.MGET(client, ...)
         end
     end
     return values
+end
+
+function commands.MGET(client, ...)
+    return lists.MGET(client, {...})
 end
 
 local function set_pairs(space, pairs)
@@ -217,15 +223,17 @@ local function check_pairs(command, pairs)
     end
 end
 
-function commands.MSET(client, ...)
-    local pairs = {...}
+function lists.MSET(client, pairs)
     check_pairs('mset', pairs)
     keyspace.atomic(set_pairs, databases[client.database], pairs)
     return OK
 end
 
-function commands.MSETNX(client, ...)
-    local pairs = {...}
+function commands.MSET(client, ...)
+    return lists.MSET(client, {...})
+end
+
+function lists.MSETNX(client, pairs)
     check_pairs('msetnx', pairs)
     local space = databases[client.database]
     for i = 1, #pairs, 2 do
@@ -235,6 +243,10 @@ function commands.MSETNX(client, ...)
     end
     keyspace.atomic(set_pairs, space, pairs)
     return 1
+end
+
+function commands.MSETNX(client, ...)
+    return lists.MSETNX(client, {...})
 end
 
 function commands.APPEND(client, key, tail)
@@ -352,4 +364,4 @@ end
 
 commands.SUBSTR = commands.GETRANGE
 
-return {commands = commands, deadline = deadline, integer_argument = integer_argument}
+return {commands = commands, lists = lists, integer_argument = integer_argument}

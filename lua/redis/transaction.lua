@@ -14,6 +14,8 @@ local dispatch = use('redis/dispatch.lua')
 local OK = resp.OK
 
 local commands = {}
+-- For requests with more arguments than a call can pass.
+local lists = {}
 
 function commands.MULTI(client)
     if client.queue ~= nil then
@@ -96,16 +98,20 @@ function commands.EXEC(client)
     return resp.error('EXECABORT Transaction discarded because of: ' .. tostring(replies))
 end
 
-function commands.WATCH(client, ...)
+function lists.WATCH(client, keys)
     if client.queue ~= nil then
         return resp.error('ERR WATCH inside MULTI is not allowed')
     end
     if not client.watch_broken then
-        for _, key in ipairs({...}) do
+        for _, key in ipairs(keys) do
             keyspace.watch(client, key)
         end
     end
     return OK
+end
+
+function commands.WATCH(client, ...)
+    return lists.WATCH(client, {...})
 end
 
 function commands.UNWATCH(client)
@@ -138,4 +144,4 @@ gate.prepare = {
     end,
 }
 
-return {commands = commands}
+return {commands = commands, lists = lists}

@@ -20,6 +20,8 @@ use tokio::net::TcpStream;
 
 use super::{Handlers, encode};
 use crate::base::error::Result;
+use crate::db::Database;
+use crate::db::batch::{self, Batch};
 use crate::lua::{self, Context, Kind, Reference, userdata};
 use crate::net::resp::reply::Writer;
 use crate::net::resp::{Connection, Handler, Request, Service, Written};
@@ -146,6 +148,7 @@ fn run(cx: Context<'_>) -> Result<usize> {
         handlers: session.handlers,
         version: 0,
         names: [Name::EMPTY; NAME_COUNT],
+        batch: None,
         time_us: 0,
     };
     if let Some(stream) = session.stream.take() {
@@ -189,6 +192,8 @@ struct LuaHandler<'a> {
     /// Of the handlers that stand in the slots.
     version: u64,
     names: [Name; NAME_COUNT],
+    /// Open while a batch is executed.
+    batch: Option<Batch>,
     /// The time when the last request ended.
     time_us: i64,
 }
@@ -222,16 +227,27 @@ impl Handler for LuaHandler<'_> {
     }
 
     fn begin(&mut self) {
+        // Without a database nothing is logged, so there is nothing to wait for.
+        self.batch = Database::find().map(|_| batch::open());
         if self.handlers.slow_threshold_us.get() >= 0 {
             self.time_us = self.clock_us();
         }
     }
 
+    #[inline]
     fn mark(&self) -> u64 {
-        0
+        self.batch.as_ref().map_or(0, Batch::mark)
     }
 
-    fn settle(&mut self, _: &mut [Written]) {}
+    fn settle(&mut self, written: &mut [Written]) {
+        let Some(batch) = self.batch.take() else { return };
+        let outcome = batch.wait_durable();
+        if !outcome.is_durable() {
+            for reply in written {
+                reply.error = outcome.error(reply.marks.clone());
+            }
+        }
+    }
 }
 
 impl LuaHandler<'_> {
