@@ -1,0 +1,177 @@
+//! What is ours: FCALL, CACHE and SESSIONS, scanning, expiry, reloading.
+
+use std::collections::BTreeSet;
+
+use crate::server::Server;
+
+#[test]
+fn fcall_reaches_what_is_exported() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let call = |client: &mut crate::server::Connection, words: &[&str]| client.call(words);
+    let set = ["FCALL", "CACHE:Set", "0", "\"key\"", "\"value\"", "60"];
+    assert_eq!(call(&mut client, &set), ":1");
+    assert_eq!(client.command("GET key"), "\"value\"");
+    assert_eq!(client.command("TTL key"), ":60");
+    assert_eq!(client.command("FCALL_RO CACHE:Get 0 key"), "\"value\"");
+    assert_eq!(client.command("FCALL CACHE:Get 1 routed key"), "\"value\"");
+    assert_eq!(client.command("FCALL CACHE:Add 0 key other"), ":0");
+    assert_eq!(client.command("FCALL CACHE:Update 0 missing x"), ":0");
+    assert_eq!(call(&mut client, &["FCALL", "CACHE:Set", "0", "t", "{\"a\":[1,2]}"]), ":1");
+    assert_eq!(client.command("FCALL CACHE:Get 0 t"), "[\"a\", [:1, :2]]");
+    assert_eq!(client.command("GET t"), "\"{\\\"a\\\":[1,2]}\"");
+    assert_eq!(client.command("FCALL CACHE:GetList 0 [\"key\",\"none\"]"), "[\"value\", nil]");
+    assert_eq!(client.command("FCALL CACHE:Delete 0 key"), ":1");
+    assert_eq!(client.command("FCALL SESSIONS:Add 0 s1 {\"user\":1} 60"), ":1");
+    assert_eq!(client.command("FCALL SESSIONS:Add 0 s1 {\"user\":2} 60"), ":0");
+    assert_eq!(client.command("FCALL SESSIONS:Touch 0 s1"), ":1");
+    assert_eq!(client.command("FCALL SESSIONS:Get 0 s1"), "[\"user\", :1]");
+    assert_eq!(client.command("FCALL SESSIONS:Delete 0 s1"), ":1");
+    assert_eq!(
+        client.command("FCALL_RO CACHE:Delete 0 t"),
+        "-ERR Can not execute a script with write flag using *_ro command."
+    );
+    let many = "-ERR Number of keys can't be greater than number of args";
+    assert_eq!(client.command("FCALL CACHE:Get 2 key"), many);
+    assert_eq!(client.command("FCALL CACHE:Get -1 key"), "-ERR Number of keys can't be negative");
+    assert_eq!(client.command("FCALL CACHE:Get x key"), "-ERR Bad number of keys provided");
+}
+
+#[test]
+fn fcall_reaches_nothing_else() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for name in [
+        "os.execute",
+        "os:execute",
+        "io:popen",
+        "_G.os",
+        "_G:print",
+        "print",
+        "loadstring",
+        "dofile",
+        "require",
+        "export",
+        "box:cfg",
+        "box.cfg",
+        "string:rep",
+        "debug:getregistry",
+        "CACHE",
+        "CACHE:",
+        ":Get",
+        ":",
+        "",
+        "CACHE:GC",
+        "CACHE:Init",
+        "CACHE:ForkForTableSpace",
+        "CACHE:__index",
+        "CACHE:__gc",
+        "CACHE:space_name",
+        "CACHE:forks",
+        "CACHE:Get:x",
+        "CACHE.Get",
+        "cache:get",
+        "CACHE:stop_collector",
+        "EXPORT:x",
+        "package:loaded",
+    ] {
+        let reply = client.call(&["FCALL", name, "0", "ls"]);
+        assert_eq!(reply, "-ERR Function not found", "{name}");
+    }
+}
+
+#[test]
+fn expired_keys_are_gone() {
+    let server = Server::start();
+    let mut client = server.connect();
+    assert_eq!(client.command("SET a 1 PX 1"), "+OK");
+    assert_eq!(client.command("SET b 1"), "+OK");
+    while client.command("GET a") != "nil" {
+        std::thread::yield_now();
+    }
+    for command in ["EXISTS a", "STRLEN a", "DEL a", "EXPIRE a 10"] {
+        assert_eq!(client.command(command), ":0", "{command}");
+    }
+    assert_eq!(client.command("KEYS *"), "[\"b\"]");
+    assert_eq!(client.command("RANDOMKEY"), "\"b\"");
+    assert_eq!(client.command("FCALL CACHE:Get 0 a"), "nil");
+    // The collector takes it away, and nothing else.
+    while client.command("DBSIZE") != ":1" {
+        std::thread::yield_now();
+    }
+}
+
+/// Every key that is there during the whole scan is found, while others come and go.
+#[test]
+fn scan_finds_what_stays() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let stays: BTreeSet<String> = (0..500).map(|number| format!("stay:{number}")).collect();
+    for key in &stays {
+        client.command(&format!("SET {key} 1"));
+    }
+    let mut found = BTreeSet::new();
+    let mut cursor = "0".to_owned();
+    let mut round = 0;
+    loop {
+        let reply = client.command(&format!("SCAN {cursor} COUNT 7"));
+        let (next, keys) = reply.trim_matches(['[', ']']).split_once(", [").expect("two parts");
+        found.extend(keys.split(", ").map(|key| key.trim_matches('"').to_owned()));
+        round += 1;
+        client.command(&format!("SET a{round} 1"));
+        client.command(&format!("SET stay:{round}x 1"));
+        client.command(&format!("DEL stay:{}x", round - 1));
+        cursor = next.trim_matches('"').to_owned();
+        if cursor == "0" {
+            break;
+        }
+        // Cursors that were never given out do not end the scan of others.
+        client.command("SCAN 123456789");
+    }
+    assert!(stays.is_subset(&found), "lost: {:?}", stays.difference(&found).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_transaction_is_all_or_nothing_for_others() {
+    let server = Server::start();
+    let (mut first, mut second) = (server.connect(), server.connect());
+    first.command("SET a 1");
+    first.command("WATCH a");
+    assert_eq!(second.command("FCALL CACHE:Set 0 a 2"), ":1");
+    first.command("MULTI");
+    first.command("SET a 3");
+    assert_eq!(first.command("EXEC"), "nil-list");
+    assert_eq!(first.command("GET a"), "\"2\"");
+}
+
+#[test]
+fn the_emulation_serves_alone() {
+    let server = Server::start_file("lua/init-redis-emu.lua", "", "");
+    let mut client = server.connect();
+    assert_eq!(client.command("SET a 1"), "+OK");
+    assert_eq!(client.command("GET a"), "\"1\"");
+    let not_found = "-ERR Function not found";
+    assert_eq!(client.command("FCALL CACHE:Get 0 a"), not_found);
+}
+
+/// Saving a file changes the running server and drops no connection.
+#[test]
+fn a_saved_file_is_loaded() {
+    let server = Server::start();
+    let mut client = server.connect();
+    assert_eq!(client.command("SET a 1"), "+OK");
+    let path = server.folder.path().join("lua/init-redis-emu.lua");
+    let old = std::fs::read_to_string(&path).expect("the file");
+    let command = "function commands.GREET(_, name) return 'Hello, ' .. name end\n\n";
+    let place = "local M = {commands = commands}";
+    let new = old.replacen(place, &format!("{command}{place}"), 1);
+    std::fs::write(&path, &new).expect("a saved file");
+    server.wait_for_log("init-redis-emu.lua: reloaded");
+    assert_eq!(client.command("GREET you"), "\"Hello, you\"");
+    assert_eq!(client.command("GET a"), "\"1\"");
+    std::fs::write(&path, format!("{new}\nthis is not Lua")).expect("a saved file");
+    let line = server.wait_for_log("not reloaded");
+    let number = new.lines().count() + 2;
+    assert!(line.contains(&format!("init-redis-emu.lua:{number}:")), "{line}");
+    assert_eq!(client.command("GREET you"), "\"Hello, you\"");
+}
