@@ -352,3 +352,6 @@ fn push(cx: Context<'_>, value: &Value) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
