@@ -6,7 +6,7 @@
 mod scalar;
 
 use std::cmp::Ordering;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use super::body::RawTuple;
 use super::field_type::FieldType;
@@ -66,6 +66,34 @@ impl Strategy {
     }
 
     #[inline]
+    pub(super) fn hash(self, def: &KeyDef, tuple: &RawTuple) -> u64 {
+        match self {
+            Strategy::Unsigned | Strategy::UnsignedDescending => hash_unsigned(first(tuple)),
+            Strategy::String => hash_string(first(tuple)),
+            Strategy::Sequential | Strategy::Generic => {
+                let parts = def.parts()[..def.unique_part_count()].iter();
+                hash(parts.map(|part| (part, part.value(tuple))))
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn key_hash(self, def: &KeyDef, key: &[u8]) -> u64 {
+        match self {
+            Strategy::Unsigned | Strategy::UnsignedDescending => hash_unsigned(key),
+            Strategy::String => hash_string(key),
+            Strategy::Sequential | Strategy::Generic => {
+                let mut rest = key;
+                hash(def.parts()[..def.unique_part_count()].iter().map(|part| {
+                    let value = rest;
+                    rest = skip(rest);
+                    (part, Some(value))
+                }))
+            }
+        }
+    }
+
+    #[inline]
     pub(super) fn compare_with_key(
         self,
         def: &KeyDef,
@@ -86,6 +114,38 @@ impl Strategy {
     }
 }
 
+/// Hash of the values of parts. Values that compare equal hash equal.
+fn hash<'a>(values: impl Iterator<Item = (&'a Part, Option<&'a [u8]>)>) -> u64 {
+    let mut hasher = HASH_STATE.build_hasher();
+    for (part, value) in values {
+        let value = value.unwrap_or(&[item::NIL]);
+        match item::string(value) {
+            Some(text) if part.collator.is_none() => text.hash(&mut hasher),
+            _ => order::hash(value, part.collator, &mut hasher),
+        }
+    }
+    hasher.finish()
+}
+
+/// The seeds are fixed: a hash index iterates in the same order in every run.
+const HASH_STATE: ahash::RandomState = ahash::RandomState::with_seeds(13, 17, 19, 23);
+
+/// Hash of one unsigned integer.
+#[inline]
+fn hash_unsigned(data: &[u8]) -> u64 {
+    // Two odd constants without pattern (fractions of e and pi), multiplied and folded: every bit
+    // of the number reaches every bit of the hash.
+    let number = item::uint(data).unwrap_or(0) ^ 0xb7e1_5162_8aed_2a6b;
+    let product = u128::from(number) * 0x243f_6a88_85a3_08d3;
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// Hash of one string without collation.
+#[inline]
+fn hash_string(data: &[u8]) -> u64 {
+    HASH_STATE.hash_one(item::string(data))
+}
+
 /// Order of `count` parts written one after another on both sides.
 pub(super) fn keys(parts: &[Part], left: &[u8], right: &[u8], count: usize) -> Ordering {
     let (mut left, mut right) = (left, right);
@@ -98,17 +158,6 @@ pub(super) fn keys(parts: &[Part], left: &[u8], right: &[u8], count: usize) -> O
         right = skip(right);
     }
     Ordering::Equal
-}
-
-/// Hash of the values of parts. Values that compare equal hash equal.
-pub(super) fn hash<'a>(values: impl Iterator<Item = (&'a Part, Option<&'a [u8]>)>) -> u64 {
-    // Fixed seeds: the order of a hash index must not change from run to run.
-    const STATE: ahash::RandomState = ahash::RandomState::with_seeds(13, 17, 19, 23);
-    let mut hasher = STATE.build_hasher();
-    for (part, value) in values {
-        order::hash(value.unwrap_or(&[item::NIL]), part.collator, &mut hasher);
-    }
-    hasher.finish()
 }
 
 /// Order of two values of a part, by its type, collation and sort order; nil and absent values

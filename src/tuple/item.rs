@@ -158,13 +158,20 @@ pub fn map(data: &[u8]) -> Option<(u32, usize)> {
 /// end within `data` or is malformed. Not recursive: depth costs nothing.
 #[inline]
 pub fn size(data: &[u8]) -> Option<usize> {
-    let mut at = 0usize;
-    let mut pending = 1u64;
+    // Most items are scalars whose first byte tells their size.
+    let plan = PLANS[usize::from(*data.first()?)];
+    if plan >= 0 {
+        return (plan as usize <= data.len()).then_some(plan as usize);
+    }
+    size_of_long(data)
+}
+
+fn size_of_long(data: &[u8]) -> Option<usize> {
+    let (mut at, mut pending) = head(data)?;
     while pending > 0 {
-        pending -= 1;
         let (fixed, nested) = head(data.get(at..)?)?;
         at = at.checked_add(fixed)?;
-        pending += nested;
+        pending = pending - 1 + nested;
     }
     (at <= data.len()).then_some(at)
 }

@@ -161,6 +161,10 @@ impl KeyDef {
     pub fn set_unique_part_count(&mut self, count: usize) {
         assert!(count <= self.parts.len());
         self.unique_part_count = count;
+        if count < self.parts.len() {
+            // The short ways compare all parts.
+            self.strategy = Strategy::Generic;
+        }
     }
 
     /// Whether some part may be nil.
@@ -243,19 +247,13 @@ impl KeyDef {
     /// Hash of the tuple's key; tuples with equal keys have equal hashes.
     #[inline]
     pub fn hash(&self, tuple: &RawTuple) -> u64 {
-        let parts = self.parts[..self.unique_part_count].iter();
-        compare::hash(parts.map(|part| (part, part.value(tuple))))
+        self.strategy.hash(self, tuple)
     }
 
     /// Hash of a key with all parts, the same as that of a tuple with that key.
     #[inline]
     pub fn key_hash(&self, key: &[u8]) -> u64 {
-        let mut rest = key;
-        compare::hash(self.parts[..self.unique_part_count].iter().map(|part| {
-            let value = rest;
-            rest = item::size(rest).and_then(|size| rest.get(size..)).unwrap_or(&[]);
-            (part, Some(value))
-        }))
+        self.strategy.key_hash(self, key)
     }
 
     /// The tuple's key as a MessagePack array; nil stands for absent parts.

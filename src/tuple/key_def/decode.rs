@@ -125,7 +125,8 @@ fn decode(data: &[u8]) -> Result<Part, String> {
             }
             b"path" => {
                 let text = text(value, "path")?;
-                part.path = Some(Path::parse(text.as_bytes(), 1).map_err(|_| "invalid path")?);
+                let path = Path::parse(text.as_bytes(), 1).map_err(|_| "invalid path")?;
+                part.path = (!path.tokens().is_empty()).then_some(path);
             }
             b"exclude_null" => part.exclude_null = boolean(value, "exclude_null")?,
             key => return Err(format!("unexpected option '{}'", String::from_utf8_lossy(key))),
