@@ -259,8 +259,10 @@ struct Flags {
     rest: Vec<String>,
 }
 
-/// The long flags: name, the short flag that it means, whether it takes an argument.
-const LONG: [(&str, char, bool); 8] = [
+/// A long flag: its name, the letter that it means, whether it takes an argument.
+type LongFlag = (&'static str, char, bool);
+
+const LONG: [LongFlag; 8] = [
     ("help", 'h', false),
     ("version", 'v', false),
     ("config", 'c', true),
@@ -403,10 +405,7 @@ impl Flags {
 }
 
 /// The long flag that a word, or its unique beginning, means, and the value after `=`.
-fn long_flag(
-    program: &str,
-    word: &str,
-) -> Result<((&'static str, char, bool), Option<String>), Refusal> {
+fn long_flag(program: &str, word: &str) -> Result<(LongFlag, Option<String>), Refusal> {
     let (given, attached) = match word.split_once('=') {
         Some((given, value)) => (given, Some(value.to_owned())),
         None => (word, None),
