@@ -5,7 +5,7 @@
 //!
 //! To add a module: write the two halves (see `lua::Builtin`), add its row to `MODULES`.
 
-mod r#box;
+pub mod r#box;
 mod clock;
 pub mod config;
 mod errno;
@@ -30,6 +30,7 @@ macro_rules! modules {
 
 /// Every module, sorted by name: native half, Lua half.
 static MODULES: &[Builtin] = modules! {
+    "box": Some(r#box::open), Some(include_str!("box/init.lua"));
     "buffer": None, Some(include_str!("buffer.lua"));
     "checks": None, Some(include_str!("checks.lua"));
     "clock": Some(clock::open), Some(include_str!("clock.lua"));
@@ -77,6 +78,7 @@ const LOADED_AT_START: &[&str] = &[
     "checks",
     "help",
     "fiber",
+    "box",
 ];
 
 /// Makes every module available to `require` and loads those that belong to the language.
