@@ -8,6 +8,8 @@
 pub mod r#box;
 mod clock;
 pub mod config;
+pub mod decimal;
+mod digest;
 mod errno;
 mod fiber;
 mod fio;
@@ -18,6 +20,8 @@ mod msgpack;
 pub mod serializer;
 mod tarantool;
 mod utf8;
+pub mod uuid;
+mod varbinary;
 
 use crate::base::error::Result;
 use crate::lua::{Builtin, Context};
@@ -37,6 +41,8 @@ static MODULES: &[Builtin] = modules! {
     "compat": None, Some(include_str!("compat.lua"));
     "config": Some(config::open), Some(include_str!("config.lua"));
     "csv": None, Some(include_str!("csv.lua"));
+    "decimal": Some(decimal::open), Some(include_str!("decimal.lua"));
+    "digest": Some(digest::open), Some(include_str!("digest.lua"));
     "errno": Some(errno::open), Some(include_str!("errno.lua"));
     "fiber": Some(fiber::open), Some(include_str!("fiber.lua"));
     "fio": Some(fio::open), Some(include_str!("fio.lua"));
@@ -63,6 +69,8 @@ static MODULES: &[Builtin] = modules! {
     "trigger": None, Some(include_str!("trigger.lua"));
     "ulid": None, Some(include_str!("ulid.lua"));
     "uri": None, Some(include_str!("uri.lua"));
+    "uuid": Some(uuid::open), Some(include_str!("uuid.lua"));
+    "varbinary": Some(varbinary::open), Some(include_str!("varbinary.lua"));
     "version": None, Some(include_str!("version.lua"));
 };
 
@@ -84,6 +92,9 @@ const LOADED_AT_START: &[&str] = &[
 /// Makes every module available to `require` and loads those that belong to the language.
 pub fn open(cx: Context<'_>) -> Result<()> {
     serializer::prepare(cx)?;
+    decimal::register_ext();
+    uuid::register_ext();
+    varbinary::register_binary();
     for module in MODULES {
         module.register(cx)?;
     }
