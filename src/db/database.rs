@@ -247,6 +247,14 @@ impl Database {
         crate::tuple::arena::set_limit(options.memory);
         crate::tuple::arena::set_tuple_size_max(options.max_tuple_size);
         self.is_read_only.set(options.read_only);
+        let limits =
+            (options.wal_max_size, options.wal_queue_max_size, options.checkpoint_wal_threshold);
+        drop(options);
+        if let Some(writer) = self.writer() {
+            writer.configure(limits.0, limits.1, limits.2);
+        }
+        self.checkpoint_options_changed();
+        self.host().status_changed();
     }
 
     /// Who this instance is.

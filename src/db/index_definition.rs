@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::base::limits::{INDEX_COUNT_MAX, KEY_PART_COUNT_MAX};
 use crate::client_error;
 use crate::tuple::{FieldDef, KeyDef, Tuple};
-use crate::value::mp::{Kind, Reader, text};
+use crate::value::mp::{Kind, Reader};
 
 use super::row::{Row, check_identifier, cut_name, is_name_too_long, kind_name};
 use super::space_definition::{Engine, SpaceDefinition};
@@ -321,9 +321,4 @@ fn integer(reader: &mut Reader<'_>, key: &str) -> Result<i64, String> {
 
 fn number(reader: &mut Reader<'_>, key: &str) -> Result<f64, String> {
     reader.read_number_as_f64().ok_or_else(|| format!("'{key}' must be number"))
-}
-
-/// The text of a tuple in messages.
-pub(crate) fn tuple_text(tuple: &Tuple) -> String {
-    text(tuple.data())
 }

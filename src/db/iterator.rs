@@ -96,7 +96,7 @@ pub(crate) fn key_parts(key: &[u8]) -> Result<(&[u8], usize)> {
 
 impl Database {
     /// The space and index with these ids for reading.
-    fn open(&self, space_id: u32, index_id: u32) -> Result<(Rc<Space>, Rc<Index>)> {
+    fn open_index(&self, space_id: u32, index_id: u32) -> Result<(Rc<Space>, Rc<Index>)> {
         let space = self.schema().find(space_id)?;
         access::check_space(self, &space, privilege::READ)?;
         let index = space.find_index(index_id)?.clone();
@@ -116,7 +116,7 @@ impl Database {
 
     /// The tuple with this key (an array of all parts) in a unique index.
     pub fn get(&self, space_id: u32, index_id: u32, key: &[u8]) -> Result<Option<Tuple>> {
-        let (space, index) = self.open(space_id, index_id)?;
+        let (space, index) = self.open_index(space_id, index_id)?;
         if !index.definition().is_unique {
             return Err(client_error!(ER_MORE_THAN_ONE_TUPLE));
         }
@@ -139,7 +139,7 @@ impl Database {
         key: &[u8],
         options: &SelectOptions<'_>,
     ) -> Result<Selection> {
-        let (space, index) = self.open(space_id, index_id)?;
+        let (space, index) = self.open_index(space_id, index_id)?;
         self.statistics().count(Operation::Select);
         let (parts, count) = key_parts(key)?;
         validate_iteration(&space, &index, options.iterator, parts, count)?;
@@ -202,7 +202,7 @@ impl Database {
         key: &[u8],
         options: &SelectOptions<'_>,
     ) -> Result<Iterator> {
-        let (space, index) = self.open(space_id, index_id)?;
+        let (space, index) = self.open_index(space_id, index_id)?;
         self.statistics().count(Operation::Select);
         let (parts, count) = key_parts(key)?;
         validate_iteration(&space, &index, options.iterator, parts, count)?;
@@ -234,7 +234,7 @@ impl Database {
         direction: IteratorType,
         function: &str,
     ) -> Result<Option<Tuple>> {
-        let (space, index) = self.open(space_id, index_id)?;
+        let (space, index) = self.open_index(space_id, index_id)?;
         if index.definition().kind != IndexKind::Tree {
             return Err(unsupported(&space, &index, function));
         }
@@ -256,7 +256,7 @@ impl Database {
         key: &[u8],
         iterator: IteratorType,
     ) -> Result<u64> {
-        let (space, index) = self.open(space_id, index_id)?;
+        let (space, index) = self.open_index(space_id, index_id)?;
         let (parts, count) = key_parts(key)?;
         validate_iteration(&space, &index, iterator, parts, count)?;
         if space.definition().engine != Engine::Memtx {
@@ -270,7 +270,7 @@ impl Database {
 
     /// Count of tuples in an index.
     pub fn len(&self, space_id: u32, index_id: u32) -> Result<u64> {
-        let (space, index) = self.open(space_id, index_id)?;
+        let (space, index) = self.open_index(space_id, index_id)?;
         match space.definition().engine {
             Engine::Memtx => Ok(index.len()),
             _ => self.count(space_id, index_id, &[0x90], IteratorType::All),
@@ -279,7 +279,7 @@ impl Database {
 
     /// A tuple chosen by the number.
     pub fn random(&self, space_id: u32, index_id: u32, seed: u64) -> Result<Option<Tuple>> {
-        let (space, index) = self.open(space_id, index_id)?;
+        let (space, index) = self.open_index(space_id, index_id)?;
         if space.definition().engine != Engine::Memtx {
             return Err(unsupported(&space, &index, "random()"));
         }
@@ -289,7 +289,7 @@ impl Database {
 
     /// The position of a tuple (an array) in an index, for [`After::Position`].
     pub fn tuple_position(&self, space_id: u32, index_id: u32, tuple: &[u8]) -> Result<Vec<u8>> {
-        let (_, index) = self.open(space_id, index_id)?;
+        let (_, index) = self.open_index(space_id, index_id)?;
         let key = position_key(&index, tuple)?;
         Ok(STANDARD_NO_PAD.encode(key).into_bytes())
     }

@@ -250,11 +250,6 @@ impl Transaction {
         self.depth.get() > 0
     }
 
-    /// How many statements are under way, each in a trigger of the one before.
-    pub(crate) fn depth(&self) -> usize {
-        self.depth.get()
-    }
-
     /// Notes a change of the indexes.
     #[inline]
     pub(crate) fn push(&self, statement: Statement) -> usize {

@@ -32,7 +32,7 @@ mod thread;
 mod writer;
 
 #[cfg(test)]
-mod hostile;
+pub(crate) mod hostile;
 #[cfg(test)]
 mod tests;
 

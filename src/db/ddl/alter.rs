@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::base::error::Result;
 use crate::client_error;
 
-use super::super::index::Index;
+use super::super::index::{BuildError, Index};
 use super::super::index_definition::IndexDefinition;
 use super::super::space::Space;
 use super::super::space_definition::SpaceDefinition;
@@ -81,15 +81,17 @@ fn build(ddl: &Ddl<'_>, old: &Rc<Space>, new: &Space, index: &Rc<Index>) -> Resu
         index.set_built(false);
         return Ok(());
     }
-    let Some(source) = old.primary() else { return Ok(()) };
-    if source.is_empty() {
-        return Ok(());
+    match old.primary() {
+        Some(source) if !source.is_empty() => fill(new, index, source),
+        _ => Ok(()),
     }
+}
+
+/// Fills an empty index of the space with the tuples of another.
+pub(in crate::db) fn fill(space: &Space, index: &Index, source: &Index) -> Result<()> {
     index.fill_from(source).map_err(|error| match error {
-        super::super::index::BuildError::Duplicate(old_tuple, new_tuple) => {
-            new.duplicate(index, &old_tuple, new_tuple.data())
-        }
-        super::super::index::BuildError::Other(error) => error,
+        BuildError::Duplicate(old, new) => space.duplicate(index, &old, new.data()),
+        BuildError::Other(error) => error,
     })
 }
 

@@ -22,6 +22,8 @@ mod space;
 mod truncate;
 mod user;
 
+pub(super) use alter::fill;
+
 use std::rc::Rc;
 
 use crate::base::error::Result;

@@ -1,5 +1,7 @@
 //! The database as a whole, without disk.
 
+mod durability;
+
 use super::testing::{create_space, database, index_row, numbers, run_in_fiber, space_row};
 use super::*;
 use crate::memtx::IteratorType;
