@@ -47,6 +47,7 @@ pub struct IndexIterator {
     state: State,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one, and a box costs more")]
 enum State {
     Tree(TreeState),
     Hash(HashState),

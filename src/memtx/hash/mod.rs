@@ -172,7 +172,10 @@ impl<I: Identity> Hash<I> {
         self.begin_write(hash);
         let segment = self.make_room(hash);
         // The hasher is not called: there is room.
-        segment.get_mut().table.insert_unique(inner_hash(hash), item, |_| unreachable!());
+        segment
+            .get_mut()
+            .table
+            .insert_unique(inner_hash(hash), item, |_| unreachable!("room was made"));
         self.len += 1;
         Ok(None)
     }

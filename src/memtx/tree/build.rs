@@ -124,6 +124,7 @@ impl<O: Order> TreeBuild<O> {
 }
 
 /// Two of the elements are equal.
+#[derive(Debug)]
 pub struct BuildConflict<T> {
     /// The first of them in the tree's order.
     pub old: T,

@@ -169,7 +169,7 @@ fn build_names_equal_elements() {
     for number in [1, 5, 9, 5, 2] {
         build.push(&mut tree, item(number, 0));
     }
-    let conflict = build.finish(&mut tree).err().expect("two elements are equal");
+    let conflict = build.finish(&mut tree).expect_err("two elements are equal");
     assert_eq!((conflict.old, conflict.new), (item(5, 0), item(5, 0)));
     assert_eq!(conflict.items.len(), 5);
     tree.check();
@@ -179,7 +179,7 @@ fn build_names_equal_elements() {
 fn refused_insertion_changes_nothing() {
     let mut tree = tree(0);
     tree.replace(item(1, 1));
-    let refused = tree.insert_if(item(1, 1), |old| Err(old));
+    let refused = tree.insert_if(item(1, 1), Err);
     assert_eq!(refused, Err(Some(item(1, 1))));
     assert_eq!(tree.insert_if(item(2, 2), |_| Err(())), Err(()));
     assert_eq!(tree.len(), 1);
