@@ -5,9 +5,11 @@
 //!
 //! To add a module: write the two halves (see `lua::Builtin`), add its row to `MODULES`.
 
-mod r#box;
+pub mod r#box;
 mod clock;
 pub mod config;
+pub mod decimal;
+mod digest;
 mod errno;
 mod fiber;
 mod fio;
@@ -18,6 +20,8 @@ mod msgpack;
 pub mod serializer;
 mod tarantool;
 mod utf8;
+pub mod uuid;
+mod varbinary;
 
 use crate::base::error::Result;
 use crate::lua::{Builtin, Context};
@@ -30,12 +34,15 @@ macro_rules! modules {
 
 /// Every module, sorted by name: native half, Lua half.
 static MODULES: &[Builtin] = modules! {
+    "box": Some(r#box::open), Some(include_str!("box/init.lua"));
     "buffer": None, Some(include_str!("buffer.lua"));
     "checks": None, Some(include_str!("checks.lua"));
     "clock": Some(clock::open), Some(include_str!("clock.lua"));
     "compat": None, Some(include_str!("compat.lua"));
     "config": Some(config::open), Some(include_str!("config.lua"));
     "csv": None, Some(include_str!("csv.lua"));
+    "decimal": Some(decimal::open), Some(include_str!("decimal.lua"));
+    "digest": Some(digest::open), Some(include_str!("digest.lua"));
     "errno": Some(errno::open), Some(include_str!("errno.lua"));
     "fiber": Some(fiber::open), Some(include_str!("fiber.lua"));
     "fio": Some(fio::open), Some(include_str!("fio.lua"));
@@ -62,6 +69,8 @@ static MODULES: &[Builtin] = modules! {
     "trigger": None, Some(include_str!("trigger.lua"));
     "ulid": None, Some(include_str!("ulid.lua"));
     "uri": None, Some(include_str!("uri.lua"));
+    "uuid": Some(uuid::open), Some(include_str!("uuid.lua"));
+    "varbinary": Some(varbinary::open), Some(include_str!("varbinary.lua"));
     "version": None, Some(include_str!("version.lua"));
 };
 
@@ -77,11 +86,15 @@ const LOADED_AT_START: &[&str] = &[
     "checks",
     "help",
     "fiber",
+    "box",
 ];
 
 /// Makes every module available to `require` and loads those that belong to the language.
 pub fn open(cx: Context<'_>) -> Result<()> {
     serializer::prepare(cx)?;
+    decimal::register_ext();
+    uuid::register_ext();
+    varbinary::register_binary();
     for module in MODULES {
         module.register(cx)?;
     }

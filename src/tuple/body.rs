@@ -19,10 +19,10 @@
 //! - A count that reaches its maximum stays there: the tuple becomes immortal, never dangling.
 //! - Everything but the count is written once, before the tuple can be seen by others.
 
-use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use smallvec::SmallVec;
 
@@ -35,7 +35,9 @@ use crate::base::Result;
 /// The memory image of a tuple, seen through a reference; never held by value.
 #[repr(C)]
 pub struct RawTuple {
-    refs_and_slots: Cell<u32>,
+    /// Only the owner's thread writes, by a plain load and store; it is atomic because the thread of
+    /// a read view finds the count of slots in it meanwhile.
+    refs_and_slots: AtomicU32,
     format_id: u16,
     size: u16,
 }
@@ -81,7 +83,7 @@ impl Tuple {
         // SAFETY: the room is that large, aligned to 8 and ours alone; each write is inside it.
         unsafe {
             raw.write(RawTuple {
-                refs_and_slots: Cell::new(1 | (offsets.len() as u32) << SLOTS_SHIFT),
+                refs_and_slots: AtomicU32::new(1 | (offsets.len() as u32) << SLOTS_SHIFT),
                 format_id: format.id(),
                 size: if long { SIZE_IS_LONG } else { data.len() as u16 },
             });
@@ -263,7 +265,7 @@ impl RawTuple {
 
     /// Counted references.
     pub fn refs(&self) -> u32 {
-        self.refs_and_slots.get() & REFS_MASK
+        self.refs_and_slots.load(Ordering::Relaxed) & REFS_MASK
     }
 
     /// Count of fields.
@@ -358,7 +360,7 @@ impl RawTuple {
     /// Count of offset slots.
     #[inline]
     fn slot_count(&self) -> usize {
-        (self.refs_and_slots.get() >> SLOTS_SHIFT) as usize
+        (self.refs_and_slots.load(Ordering::Relaxed) >> SLOTS_SHIFT) as usize
     }
 
     /// Size of the header and of the MessagePack.
@@ -380,10 +382,10 @@ impl RawTuple {
     /// Counts one reference more.
     #[inline]
     fn retain(&self) {
-        let word = self.refs_and_slots.get();
+        let word = self.refs_and_slots.load(Ordering::Relaxed);
         debug_assert!(word & REFS_MASK != 0, "a tuple without references is gone");
         if word & REFS_MASK != REFS_MASK {
-            self.refs_and_slots.set(word + 1);
+            self.refs_and_slots.store(word + 1, Ordering::Relaxed);
         }
     }
 }
@@ -433,14 +435,14 @@ impl<'a> Iterator for Fields<'a> {
 unsafe fn release(pointer: NonNull<RawTuple>) {
     // SAFETY: the caller's reference keeps it alive until here.
     let raw = unsafe { pointer.as_ref() };
-    let word = raw.refs_and_slots.get();
+    let word = raw.refs_and_slots.load(Ordering::Relaxed);
     let refs = word & REFS_MASK;
     debug_assert!(refs != 0, "released more often than retained");
     if refs == REFS_MASK {
         return;
     }
     if refs > 1 {
-        raw.refs_and_slots.set(word - 1);
+        raw.refs_and_slots.store(word - 1, Ordering::Relaxed);
         return;
     }
     let (size, format_id) = (raw.image_size(), raw.format_id);

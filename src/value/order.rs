@@ -143,7 +143,6 @@ pub const HINT_NONE: u64 = u64::MAX;
 
 const HINT_VALUE_BITS: u32 = 60;
 const HINT_VALUE_MAX: u64 = (1 << HINT_VALUE_BITS) - 1;
-const HINT_INTEGER_MIN: i128 = -(1 << (HINT_VALUE_BITS - 1));
 /// Whole bytes of a string that fit.
 const HINT_BYTES: usize = 7;
 
@@ -174,19 +173,21 @@ pub fn hint(data: &[u8], collation: Option<&Collation>) -> u64 {
     value.map_or(HINT_NONE, |value| (class as u64) << HINT_VALUE_BITS | value)
 }
 
+/// The nearest double's sign, exponent and first 44 bits of fraction, in an order of unsigned
+/// integers. Rounding to a double keeps the order, and equal numbers of all encodings round alike.
+/// The last bits are cut because a double and a decimal count as equal when 15 digits agree.
 fn number_hint(number: &Number) -> u64 {
-    // Fractions are cut towards zero for every encoding, so that equal numbers agree.
-    let whole = match *number {
-        Number::Integer(value) => value,
-        Number::Float(value) if value.is_nan() => i128::MIN,
-        Number::Float(value) => value as i128,
-        Number::Decimal(value) => match value.to_i128() {
-            Some(whole) => whole,
-            None if value.is_negative() => i128::MIN,
-            None => i128::MAX,
-        },
+    const CUT_BITS: u32 = 8;
+    let nearest = match *number {
+        Number::Integer(value) => value as f64,
+        Number::Float(value) if value.is_nan() => return 0,
+        // Adding zero makes the negative zero positive.
+        Number::Float(value) => value + 0.0,
+        Number::Decimal(value) => value.to_f64() + 0.0,
     };
-    whole.saturating_sub(HINT_INTEGER_MIN).clamp(0, HINT_VALUE_MAX as i128) as u64
+    let bits = nearest.to_bits();
+    let ordered = if nearest.is_sign_negative() { !bits } else { bits | 1 << 63 };
+    ordered >> CUT_BITS
 }
 
 fn bytes_hint(bytes: &[u8]) -> u64 {

@@ -1,5 +1,57 @@
-//! The modules that know the database: `box` and what stands on it.
+//! The `box` API: what Lua sees of the database.
 //!
-//! Each is a pair of halves like those of `builtin/`.
+//! Each piece is a pair: `space.rs` + `space.lua` are data operations, `tuple.rs` + `tuple.lua`
+//! tuples, and so on; `init.lua` puts them together as the global `box`. Reads by key go through
+//! FFI functions that neither yield nor raise, so that LuaJIT compiles through them: they return
+//! the address of a tuple, nothing, or [`fast::SLOW`], which sends the caller to the C function
+//! that does the same with errors.
+//!
+//! # Yields
+//! whatever commits, and triggers
 
+mod argument;
+mod cfg;
+mod error;
+mod fast;
 pub(super) mod resp;
+mod space;
+mod transaction;
+mod trigger;
+mod tuple;
+
+use crate::base::error::Result;
+use crate::base::version;
+use crate::lua::{Context, Module};
+
+/// The Lua halves, which `init.lua` puts together.
+const SOURCES: &[(&str, &str)] = &[
+    ("cfg", include_str!("cfg.lua")),
+    ("check", include_str!("check.lua")),
+    ("error", include_str!("error.lua")),
+    ("space", include_str!("space.lua")),
+    ("transaction", include_str!("transaction.lua")),
+    ("tuple", include_str!("tuple.lua")),
+];
+
+/// Pushes the table of native functions of the whole `box`.
+pub(super) fn open(cx: Context<'_>) -> Result<()> {
+    let module = Module::new(cx)
+        .text("version", version::TARANTOOL)
+        .text("package", version::PACKAGE)
+        .text("lycosa_version", version::LYCOSA);
+    let module = tuple::add(module);
+    let module = fast::add(module);
+    let module = space::add(module);
+    let module = transaction::add(module);
+    let module = trigger::add(module);
+    let _ = cfg::add(module);
+    error::open(cx)?;
+    cx.raw_set_field(-2, "error");
+    cx.new_table(0, SOURCES.len());
+    for (name, source) in SOURCES {
+        cx.push_bytes(source);
+        cx.raw_set_field(-2, name);
+    }
+    cx.raw_set_field(-2, "sources");
+    Ok(())
+}

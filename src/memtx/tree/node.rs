@@ -227,10 +227,10 @@ impl<T: Copy> NodePtr<T> {
         }
     }
 
-    /// Ask the cache for the hints of the node, all lines at once: a binary search alone would
+    /// Ask the cache for the first lines of the node, all at once: a binary search alone would
     /// wait for memory three or four times in a row.
     #[inline(always)]
-    pub(super) fn prefetch_hints(self, lines: usize) {
+    pub(super) fn prefetch_lines(self, lines: usize) {
         for line in 0..lines {
             prefetch(self.0.as_ptr().cast::<u8>().wrapping_add(line * 64));
         }

@@ -84,7 +84,7 @@ impl<T: Copy> Walk<T> {
             let children = self.path.node(1).inner().children();
             let at = self.path.at[1].wrapping_add_signed(offset);
             if let Some(child) = children.get(at) {
-                child.prefetch_hints(NodePtr::<T>::size(0) / 64);
+                child.prefetch_lines(NodePtr::<T>::size(0) / 64);
             }
         }
     }

@@ -9,8 +9,9 @@ use super::{Order, Tree};
 /// the right edge), so that eight levels are beyond any memory.
 pub(super) const HEIGHT_MAX: usize = 12;
 
-/// Lines of hints to fetch ahead: a leaf's 63 and most of an inner node's 127.
-const LEAF_LINES: usize = 9;
+/// Lines of the next node to ask the cache for: the hints of an inner node, and a leaf wholly, as
+/// the place found in its hints leads to its items at once.
+const LEAF_LINES: usize = 16;
 const INNER_LINES: usize = 16;
 
 /// What is searched for.
@@ -225,7 +226,7 @@ fn child_position<O: Order, P: Probe<O>>(
 
 #[inline(always)]
 fn prefetch_node<T: Copy>(node: NodePtr<T>, level: usize) {
-    node.prefetch_hints(if level == 0 { LEAF_LINES } else { INNER_LINES });
+    node.prefetch_lines(if level == 0 { LEAF_LINES } else { INNER_LINES });
 }
 
 impl<O: Order> Tree<O> {

@@ -1,0 +1,196 @@
+//! Starting the database from `box.cfg`, and changing its options while it runs.
+//!
+//! # Yields
+//! `configure`: recovery reads files
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::space::database;
+use super::trigger::LuaHost;
+use crate::base::error::{Error, Result};
+use crate::client_error;
+use crate::db::{Database, Options, WalMode};
+use crate::lua::{Context, Kind, Module};
+use crate::value::uuid::Uuid;
+
+/// Adds the natives.
+pub(super) fn add(module: Module<'_>) -> Module<'_> {
+    module
+        .function("configure", lua_configure)
+        .function("configure_set", lua_configure_set)
+        .function("change_directory", lua_change_directory)
+}
+
+fn text(cx: Context<'_>, name: &str) -> Option<String> {
+    cx.raw_get_field(1, name);
+    let text = cx.text(-1).map(str::to_owned);
+    cx.pop(1);
+    text
+}
+
+fn number(cx: Context<'_>, name: &str) -> Option<f64> {
+    cx.raw_get_field(1, name);
+    let number = cx.number(-1);
+    cx.pop(1);
+    number
+}
+
+fn flag(cx: Context<'_>, name: &str) -> bool {
+    cx.raw_get_field(1, name);
+    let flag = cx.boolean(-1);
+    cx.pop(1);
+    flag
+}
+
+fn uuid(name: &str, text: Option<String>) -> Result<Option<Uuid>> {
+    let Some(text) = text else { return Ok(None) };
+    Uuid::parse(text.as_bytes())
+        .map(Some)
+        .ok_or_else(|| client_error!(ER_CFG, name, "invalid UUID"))
+}
+
+/// Seconds; zero is never, and so is what no clock can hold.
+fn interval(seconds: f64) -> Duration {
+    if seconds > 0.0 && seconds < 3_153_600_000.0 {
+        Duration::from_secs_f64(seconds)
+    } else {
+        Duration::ZERO
+    }
+}
+
+fn wal_mode(name: &str) -> Result<WalMode> {
+    match name {
+        "none" => Ok(WalMode::None),
+        "write" => Ok(WalMode::Write),
+        "fsync" => Ok(WalMode::Fsync),
+        other => Err(client_error!(ER_CFG, "wal_mode", other)),
+    }
+}
+
+/// The options in the Lua table at 1, which has every default filled in.
+fn options(cx: Context<'_>) -> Result<Options> {
+    let defaults = Options::default();
+    let size = |name, default: usize| number(cx, name).map_or(default, |size| size as usize);
+    Ok(Options {
+        memtx_dir: text(cx, "memtx_dir").map_or(defaults.memtx_dir.clone(), PathBuf::from),
+        wal_dir: text(cx, "wal_dir").map_or(defaults.wal_dir.clone(), PathBuf::from),
+        memory: size("memtx_memory", defaults.memory),
+        max_tuple_size: size("memtx_max_tuple_size", defaults.max_tuple_size),
+        wal_mode: wal_mode(&text(cx, "wal_mode").unwrap_or_else(|| "write".to_owned()))?,
+        wal_max_size: number(cx, "wal_max_size").map_or(defaults.wal_max_size, |size| size as u64),
+        wal_queue_max_size: number(cx, "wal_queue_max_size")
+            .map_or(defaults.wal_queue_max_size, |size| size as u64),
+        force_recovery: flag(cx, "force_recovery"),
+        read_only: flag(cx, "read_only"),
+        checkpoint_interval: interval(number(cx, "checkpoint_interval").unwrap_or(0.0)),
+        checkpoint_count: size("checkpoint_count", defaults.checkpoint_count),
+        checkpoint_wal_threshold: number(cx, "checkpoint_wal_threshold")
+            .map_or(defaults.checkpoint_wal_threshold, |size| size as u64),
+        snap_io_rate_limit: rate(number(cx, "snap_io_rate_limit")),
+        transaction_timeout: timeout(number(cx, "txn_timeout")),
+        instance_uuid: uuid("instance_uuid", text(cx, "instance_uuid"))?,
+        replicaset_uuid: uuid("replicaset_uuid", text(cx, "replicaset_uuid"))?,
+        instance_name: text(cx, "instance_name"),
+        replicaset_name: text(cx, "replicaset_name"),
+        cluster_name: text(cx, "cluster_name"),
+        ..defaults
+    })
+}
+
+/// Megabytes per second as bytes per second.
+fn rate(megabytes: Option<f64>) -> Option<u64> {
+    megabytes.filter(|rate| *rate > 0.0).map(|rate| (rate * 1024.0 * 1024.0) as u64)
+}
+
+fn timeout(seconds: Option<f64>) -> Option<Duration> {
+    let timeout = interval(seconds?);
+    (!timeout.is_zero()).then_some(timeout)
+}
+
+/// `configure(options)`: makes the database and recovers or bootstraps it.
+fn lua_configure(cx: Context<'_>) -> Result<usize> {
+    cx.check_kind(1, Kind::Table)?;
+    let options = options(cx)?;
+    let database = match Database::find() {
+        Some(_) => return Err(client_error!(ER_LOADING)),
+        None => Database::create(options),
+    };
+    database.set_host(Rc::new(LuaHost));
+    start_in_memory(database)?;
+    Ok(0)
+}
+
+/// `configure_set(name, value)`: changes one option of the running database.
+fn lua_configure_set(cx: Context<'_>) -> Result<usize> {
+    let name = cx.check_text(1)?;
+    let database = database()?;
+    let value = cx.number(2);
+    let text = || cx.text(2).map(str::to_owned);
+    match name {
+        "memtx_memory" => {
+            let bytes = value.unwrap_or(0.0) as usize;
+            if bytes < database.options().memory {
+                return Err(client_error!(
+                    ER_CFG,
+                    "memtx_memory",
+                    "cannot decrease memory size at runtime"
+                ));
+            }
+            database.update_options(|options| options.memory = bytes);
+        }
+        "memtx_max_tuple_size" => {
+            database
+                .update_options(|options| options.max_tuple_size = value.unwrap_or(0.0) as usize);
+        }
+        "read_only" => {
+            let read_only = cx.boolean(2);
+            database.update_options(|options| options.read_only = read_only);
+        }
+        "checkpoint_interval" => database.update_options(|options| {
+            options.checkpoint_interval = interval(value.unwrap_or(0.0));
+        }),
+        "checkpoint_count" => {
+            database
+                .update_options(|options| options.checkpoint_count = value.unwrap_or(2.0) as usize);
+        }
+        "checkpoint_wal_threshold" => database.update_options(|options| {
+            options.checkpoint_wal_threshold = value.unwrap_or(1e18) as u64;
+        }),
+        "wal_queue_max_size" => database.update_options(|options| {
+            options.wal_queue_max_size = value.unwrap_or(0.0) as u64;
+        }),
+        "snap_io_rate_limit" => {
+            database.update_options(|options| options.snap_io_rate_limit = rate(value));
+        }
+        "txn_timeout" => {
+            database.update_options(|options| options.transaction_timeout = timeout(value));
+        }
+        "instance_name" => database.update_options(|options| options.instance_name = text()),
+        "replicaset_name" => database.update_options(|options| options.replicaset_name = text()),
+        "cluster_name" => database.update_options(|options| options.cluster_name = text()),
+        other => return Err(client_error!(ER_RELOAD_CFG, other)),
+    }
+    Ok(0)
+}
+
+/// `change_directory(path)`: `work_dir` is the directory of everything that follows.
+fn lua_change_directory(cx: Context<'_>) -> Result<usize> {
+    let path = cx.check_text(1)?;
+    std::env::set_current_dir(path)
+        .map_err(|error| Error::system(&format!("can't chdir to `{path}'"), &error))?;
+    Ok(0)
+}
+
+/// Until recovery is there: a fresh database whose log is memory.
+fn start_in_memory(database: &'static Database) -> Result<()> {
+    database.bootstrap_content()?;
+    database.set_journal(Rc::new(crate::wal::MemoryJournal::auto(1, crate::xrow::Vclock::new())));
+    database.set_phase(crate::db::Phase::Running);
+    database.set_configured();
+    for space in database.schema().spaces() {
+        database.host().space_changed(space.id());
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Reads by key without a C function: called through FFI, compiled into traces.
+//!
+//! Each returns the address of a tuple, null when there is none, or [`SLOW`] whenever anything is
+//! out of the ordinary (no such index, another key type, no access, a slice used up): the caller
+//! then repeats the call through the C function, which raises the proper error. A returned tuple
+//! lives until the next change of its space; the Lua half copies or counts it at once.
+//!
+//! # Yields
+//! never; neither do they raise
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+
+use super::tuple::keep_result;
+use crate::db::{ADMIN, Database, Index, Operation, Phase, access};
+use crate::fiber;
+use crate::lua::Module;
+use crate::tuple::RawTuple;
+use crate::value::mp;
+
+/// Not an address: do it the slow way.
+pub(super) const SLOW: *const RawTuple = std::ptr::without_provenance(1);
+
+/// Adds the FFI functions.
+pub(super) fn add(module: Module<'_>) -> Module<'_> {
+    module
+        .pointer("get_number", get_number as *const c_void)
+        .pointer("get_string", get_string as *const c_void)
+        .pointer("iterator_next", iterator_next as *const c_void)
+        .pointer("iterator_free", iterator_free as *const c_void)
+}
+
+/// Looks up a key of one part in a unique index, if nothing stands against doing it fast.
+fn get(space_id: u32, index_id: u32, encode: impl FnOnce(&mut Vec<u8>)) -> *const RawTuple {
+    thread_local!(static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    let Some(database) = Database::find() else { return SLOW };
+    if database.phase() != Phase::Running || fiber::check_slice().is_err() {
+        return SLOW;
+    }
+    let Some(space) = database.space(space_id) else { return SLOW };
+    let Some(index) = space.index(index_id) else { return SLOW };
+    if !is_simple(index) || !may_read() {
+        return SLOW;
+    }
+    if database.transaction().is_some_and(|transaction| transaction.check(database).is_err()) {
+        return SLOW;
+    }
+    KEY.with_borrow_mut(|key| {
+        key.clear();
+        encode(key);
+        if !index.definition().key_def.parts()[0].kind.admits(key, false) {
+            return SLOW;
+        }
+        database.statistics().count(Operation::Select);
+        match index.find(key, 1) {
+            Some(tuple) => tuple.as_raw(),
+            None => std::ptr::null(),
+        }
+    })
+}
+
+/// The administrator reads everything; for others the slow way checks.
+fn may_read() -> bool {
+    access::effective_user() == ADMIN
+}
+
+/// A unique index of one part that holds tuples itself.
+fn is_simple(index: &Index) -> bool {
+    let definition = index.definition();
+    definition.is_unique && definition.key_def.parts().len() == 1 && index.view_of().is_none()
+}
+
+extern "C" fn get_number(space_id: u32, index_id: u32, number: f64) -> *const RawTuple {
+    const TWO_53: f64 = 9_007_199_254_740_992.0;
+    if number.trunc() != number || number.abs() > TWO_53 {
+        return SLOW;
+    }
+    get(space_id, index_id, |key| mp::write_int(key, number as i64))
+}
+
+unsafe extern "C" fn get_string(
+    space_id: u32,
+    index_id: u32,
+    data: *const u8,
+    size: usize,
+) -> *const RawTuple {
+    // SAFETY: Lua passes a string that it holds during the call.
+    let bytes = unsafe { std::slice::from_raw_parts(data, size) };
+    get(space_id, index_id, |key| mp::write_str(key, bytes))
+}
+
+/// Steps an iterator. The tuple is kept for the caller until the next native call.
+unsafe extern "C" fn iterator_next(iterator: *mut crate::db::Iterator) -> *const RawTuple {
+    if fiber::check_slice().is_err() {
+        return SLOW;
+    }
+    // SAFETY: the Lua half owns the iterator and passes it while it lives.
+    match unsafe { &mut *iterator }.next_tuple() {
+        Ok(Some(tuple)) => keep_result(tuple),
+        Ok(None) => std::ptr::null(),
+        Err(_) => SLOW,
+    }
+}
+
+unsafe extern "C" fn iterator_free(iterator: *mut crate::db::Iterator) {
+    // SAFETY: called once by the finalizer of the owner.
+    drop(unsafe { Box::from_raw(iterator) });
+}

@@ -1,0 +1,37 @@
+-- box: the database as Lua sees it. Puts the pieces together; see the files beside this one.
+local native = ...
+local ffi = require('ffi')
+
+local sources = native.sources
+local function load_part(name, ...)
+    if not sources[name] then return end
+    local chunk = assert(loadstring(sources[name], '@builtin/box/' .. name .. '.lua'))
+    return chunk(...)
+end
+
+local box = {
+    NULL = ffi.cast('void *', 0),
+    internal = {lycosa_version = native.lycosa_version},
+    index = {},
+    space = {},
+    schema = {},
+}
+rawset(_G, 'box', box)
+package.loaded.box = box
+
+box.error = load_part('error', native.error)
+box.internal.check = load_part('check')
+local tuple = load_part('tuple', native)
+box.tuple = tuple.module
+box.internal.tuple = tuple
+local space = load_part('space', native, tuple)
+for name, number in pairs(space.constants) do
+    box.index[name] = number
+end
+load_part('transaction', native, box)
+load_part('session', native, box)
+local on_space_changed = load_part('schema', native, box, space)
+load_part('info', native, box)
+load_part('cfg', native, box)
+
+return box

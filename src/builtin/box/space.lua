@@ -1,0 +1,438 @@
+-- box.space.*: data operations of spaces and indexes.
+local native, tuple = ...
+local ffi = require('ffi')
+local fun = require('fun')
+
+local bless, bless_result = tuple.bless, tuple.bless_result
+local type, tonumber = type, tonumber
+
+local get_number = ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, double)', native.get_number)
+local get_string =
+    ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, const char *, size_t)', native.get_string)
+local iterator_next = ffi.cast('const uint8_t *(*)(void *)', native.iterator_next)
+local iterator_free = ffi.cast('void (*)(void *)', native.iterator_free)
+local raw_array_t = ffi.typeof('const uint8_t **')
+-- What a fast read returns when it must be repeated the slow way; see fast.rs.
+local SLOW = ffi.cast('const uint8_t *', 1)
+
+local ITERATORS = {
+    EQ = 0, REQ = 1, ALL = 2, LT = 3, LE = 4, GE = 5, GT = 6, NP = 7, PP = 8,
+    BITS_ALL_SET = 7, BITS_ANY_SET = 8, BITS_ALL_NOT_SET = 9, OVERLAPS = 10, NEIGHBOR = 11,
+}
+-- As in box.index: NP and PP (next and previous prefix) follow the geometric ones.
+local INDEX_CONSTANTS = {
+    EQ = 0, REQ = 1, ALL = 2, LT = 3, LE = 4, GE = 5, GT = 6,
+    BITS_ALL_SET = 7, BITS_ANY_SET = 8, BITS_ALL_NOT_SET = 9,
+    OVERLAPS = 10, NEIGHBOR = 11, NP = 12, PP = 13,
+}
+-- From the constants to the numbers of native calls.
+local NATIVE_ITERATORS = {
+    [0] = 0, [1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 5, [6] = 6, [12] = 7, [13] = 8,
+}
+
+local function fail(code, ...)
+    box.error(code, ...)
+end
+
+local function key_is_nil(key)
+    return key == nil or (type(key) == 'table' and next(key) == nil)
+        or (tuple.is_tuple(key) and #key == 0)
+end
+
+-- The native number of an iterator given by name, by number or not at all.
+local function check_iterator(iterator, key)
+    if iterator == nil then
+        -- All tuples for no key, those equal to the key otherwise.
+        return key_is_nil(key) and 2 or 0
+    end
+    local number
+    if type(iterator) == 'number' then
+        number = NATIVE_ITERATORS[iterator]
+        if number == nil and INDEX_CONSTANTS.PP >= iterator and iterator >= 0 then
+            fail(box.error.UNSUPPORTED_INDEX_FEATURE, '?', '?', '?', 'memtx',
+                'requested iterator type')
+        end
+    elseif type(iterator) == 'string' then
+        local upper = iterator:upper()
+        if INDEX_CONSTANTS[upper] ~= nil then
+            number = NATIVE_ITERATORS[INDEX_CONSTANTS[upper]] or -1
+        end
+    end
+    if number == nil then
+        fail(box.error.ITERATOR_TYPE, tostring(iterator))
+    end
+    return number
+end
+
+local function option_type_error(name, expected)
+    fail(box.error.ILLEGAL_PARAMS,
+        ("options parameter '%s' should be of type %s"):format(name, expected))
+end
+
+-- iterator, offset, limit, after, fetch position
+local function select_options(opts, key)
+    if opts == nil then
+        return check_iterator(nil, key), 0, 4294967295, nil, false
+    end
+    if type(opts) ~= 'table' then
+        return check_iterator(opts, key), 0, 4294967295, nil, false
+    end
+    local offset, limit = opts.offset, opts.limit
+    if offset ~= nil and type(offset) ~= 'number' then
+        option_type_error('offset', 'number')
+    end
+    if limit ~= nil and type(limit) ~= 'number' then
+        option_type_error('limit', 'number')
+    end
+    if opts.fetch_pos ~= nil and type(opts.fetch_pos) ~= 'boolean' then
+        option_type_error('fetch_pos', 'boolean')
+    end
+    local after = opts.after
+    if after ~= nil and type(after) ~= 'string' and type(after) ~= 'table'
+        and not tuple.is_tuple(after) then
+        option_type_error('after', 'string, table, tuple')
+    end
+    return check_iterator(opts.iterator, key), offset or 0, limit or 4294967295, after,
+        opts.fetch_pos
+end
+
+local function check_index(index, method)
+    if type(index) ~= 'table' or index.space_id == nil then
+        local text = 'Use index:%s(...) instead of index.%s(...)'
+        error(text:format(method, method), 3)
+    end
+end
+
+local function check_space(space, method)
+    if type(space) ~= 'table' or space.id == nil then
+        local text = 'Use space:%s(...) instead of space.%s(...)'
+        error(text:format(method, method), 3)
+    end
+end
+
+local function check_primary(space)
+    local primary = space.index[0]
+    if primary == nil then
+        fail(box.error.NO_SUCH_INDEX_ID, 0, space.name)
+    end
+    return primary
+end
+
+--
+-- Indexes
+--
+
+local index_methods = {}
+
+function index_methods.get(index, key)
+    local kind = type(key)
+    local raw = SLOW
+    if kind == 'number' then
+        raw = get_number(index.space_id, index.id, key)
+    elseif kind == 'string' then
+        raw = get_string(index.space_id, index.id, key, #key)
+    elseif kind == 'table' and #key == 1 then
+        local part = key[1]
+        kind = type(part)
+        if kind == 'number' then
+            raw = get_number(index.space_id, index.id, part)
+        elseif kind == 'string' then
+            raw = get_string(index.space_id, index.id, part, #part)
+        end
+    end
+    if raw == SLOW then
+        check_index(index, 'get')
+        native.get(index.space_id, index.id, key)
+        return bless_result()
+    end
+    if raw == nil then
+        return nil
+    end
+    local found = bless(raw)
+    return found
+end
+
+function index_methods.select(index, key, opts)
+    check_index(index, 'select')
+    local iterator, offset, limit, after, fetch_pos = select_options(opts, key)
+    local address, count, position =
+        native.select(index.space_id, index.id, iterator, key, offset, limit, after, fetch_pos)
+    local raw = ffi.cast(raw_array_t, address)
+    local selected = {}
+    for number = 1, count do
+        selected[number] = bless(raw[number - 1])
+    end
+    if fetch_pos then
+        return selected, position
+    end
+    return selected
+end
+
+ffi.cdef('struct lycosa_iterator { void *raw; };')
+local iterator_t = ffi.metatype('struct lycosa_iterator', {
+    __gc = function(iterator)
+        iterator_free(iterator.raw)
+    end,
+})
+
+local function iterator_step(_, iterator)
+    local raw = iterator_next(iterator.raw)
+    if raw == nil then
+        return nil
+    end
+    if raw == SLOW then
+        native.iterator_fail()
+    end
+    return iterator, bless(raw)
+end
+
+function index_methods.pairs(index, key, opts)
+    check_index(index, 'pairs')
+    local iterator, offset, _, after = select_options(opts, key)
+    local steps = iterator_t()
+    steps.raw = native.iterate(index.space_id, index.id, iterator, key, after)
+    for _ = 1, offset do
+        if iterator_step(nil, steps) == nil then
+            break
+        end
+    end
+    return fun.wrap(iterator_step, key, steps)
+end
+
+function index_methods.insert(index, value)
+    check_index(index, 'insert')
+    native.insert(index.space_id, value)
+    return bless_result()
+end
+
+function index_methods.update(index, key, operations)
+    check_index(index, 'update')
+    native.update(index.space_id, index.id, key, operations)
+    return bless_result()
+end
+
+function index_methods.delete(index, key)
+    check_index(index, 'delete')
+    native.delete(index.space_id, index.id, key)
+    return bless_result()
+end
+
+function index_methods.count(index, key, opts)
+    check_index(index, 'count')
+    local iterator = check_iterator(type(opts) == 'table' and opts.iterator
+        or type(opts) ~= 'table' and opts or nil, key)
+    return tonumber(native.count(index.space_id, index.id, iterator, key))
+end
+
+function index_methods.len(index)
+    check_index(index, 'len')
+    return tonumber(native.len(index.space_id, index.id))
+end
+
+function index_methods.bsize(index)
+    check_index(index, 'bsize')
+    return tonumber(native.bsize(index.space_id, index.id))
+end
+
+function index_methods.min(index, key)
+    check_index(index, 'min')
+    native.min(index.space_id, index.id, key)
+    return bless_result()
+end
+
+function index_methods.max(index, key)
+    check_index(index, 'max')
+    native.max(index.space_id, index.id, key)
+    return bless_result()
+end
+
+function index_methods.random(index, seed)
+    check_index(index, 'random')
+    native.random(index.space_id, index.id, seed or math.random(0, 2147483647))
+    return bless_result()
+end
+
+function index_methods.tuple_pos(index, value)
+    check_index(index, 'tuple_pos')
+    return native.tuple_position(index.space_id, index.id, value)
+end
+
+function index_methods.offset_of(index, key, opts)
+    check_index(index, 'offset_of')
+    local iterator = check_iterator(type(opts) == 'table' and opts.iterator
+        or type(opts) ~= 'table' and opts or nil, key)
+    if iterator == ITERATORS.EQ then
+        iterator = ITERATORS.GE
+    elseif iterator == ITERATORS.REQ then
+        iterator = ITERATORS.LE
+    end
+    return index_methods.len(index)
+        - tonumber(native.count(index.space_id, index.id, iterator, key))
+end
+
+-- Counters of the index; memtx has none.
+function index_methods.stat(index)
+    check_index(index, 'stat')
+    return {}
+end
+
+-- Only disk engines compact.
+function index_methods.compact(index)
+    check_index(index, 'compact')
+end
+
+index_methods.__len = nil
+
+--
+-- Spaces
+--
+
+local space_methods = {}
+
+function space_methods.get(space, key)
+    check_space(space, 'get')
+    return check_primary(space):get(key)
+end
+
+function space_methods.select(space, key, opts)
+    check_space(space, 'select')
+    return check_primary(space):select(key, opts)
+end
+
+function space_methods.pairs(space, key, opts)
+    check_space(space, 'pairs')
+    local primary = space.index[0]
+    if primary == nil then
+        -- A space without indexes has no tuples.
+        return fun.iter({})
+    end
+    return primary:pairs(key, opts)
+end
+
+function space_methods.insert(space, value)
+    check_space(space, 'insert')
+    native.insert(space.id, value)
+    return bless_result()
+end
+
+function space_methods.replace(space, value)
+    check_space(space, 'replace')
+    native.replace(space.id, value)
+    return bless_result()
+end
+
+space_methods.put = space_methods.replace
+
+function space_methods.update(space, key, operations)
+    check_space(space, 'update')
+    return check_primary(space):update(key, operations)
+end
+
+function space_methods.upsert(space, value, operations)
+    check_space(space, 'upsert')
+    native.upsert(space.id, value, operations)
+end
+
+function space_methods.delete(space, key)
+    check_space(space, 'delete')
+    return check_primary(space):delete(key)
+end
+
+function space_methods.count(space, key, opts)
+    check_space(space, 'count')
+    local primary = space.index[0]
+    return primary ~= nil and primary:count(key, opts) or 0
+end
+
+function space_methods.len(space)
+    check_space(space, 'len')
+    local primary = space.index[0]
+    return primary ~= nil and primary:len() or 0
+end
+
+function space_methods.bsize(space)
+    check_space(space, 'bsize')
+    return tonumber(native.bsize(space.id))
+end
+
+function space_methods.offset_of(space, key, opts)
+    check_space(space, 'offset_of')
+    local primary = space.index[0]
+    return primary ~= nil and primary:offset_of(key, opts) or 0
+end
+
+--
+-- Triggers: Tarantool's calling convention is trigger(new, old, name): add, replace, remove or
+-- list.
+--
+
+local trigger_names = setmetatable({}, {__mode = 'k'})
+local trigger_functions = {}
+
+local function trigger_accessor(before)
+    return function(space, new, old, name)
+        check_space(space, before and 'before_replace' or 'on_replace')
+        local key = (before and 'b' or 'a') .. space.id
+        local functions = trigger_functions[key]
+        if functions == nil then
+            functions = {}
+            trigger_functions[key] = functions
+        end
+        if new == nil and old == nil and name == nil then
+            local list = {}
+            for number, known in ipairs(native.space_trigger_list(space.id, before)) do
+                list[number] = functions[known]
+            end
+            return list
+        end
+        local function name_of(handler)
+            local known = trigger_names[handler]
+            if known == nil then
+                known = tostring(handler)
+                trigger_names[handler] = known
+            end
+            return known
+        end
+        if old ~= nil and name == nil then
+            if type(old) ~= 'function' then
+                fail(box.error.ILLEGAL_PARAMS,
+                    'trigger reset: incorrect arguments (old trigger must be a function)')
+            end
+            local known = name_of(old)
+            if functions[known] == nil then
+                error('trigger reset: Trigger is not found', 2)
+            end
+            if new == nil then
+                native.space_trigger_set(space.id, before, known, nil)
+                functions[known] = nil
+                return
+            end
+            -- In the place of the old one, under its name.
+            trigger_names[new] = known
+            native.space_trigger_set(space.id, before, known, new)
+            functions[known] = new
+            return new
+        end
+        if new == nil then
+            native.space_trigger_set(space.id, before, name, nil)
+            functions[name] = nil
+            return
+        end
+        if type(new) ~= 'function' then
+            error('trigger reset: incorrect arguments', 2)
+        end
+        local known = name or name_of(new)
+        native.space_trigger_set(space.id, before, known, new)
+        functions[known] = new
+        return new
+    end
+end
+
+space_methods.on_replace = trigger_accessor(false)
+space_methods.before_replace = trigger_accessor(true)
+
+return {
+    index_methods = index_methods,
+    space_methods = space_methods,
+    constants = INDEX_CONSTANTS,
+}
