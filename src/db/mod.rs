@@ -85,4 +85,4 @@ pub use space_definition::{Engine, Persistence, SpaceDefinition, SpaceOptions};
 pub use statistics::{OPERATIONS, Operation, Statistics};
 pub use transaction::{Handler, Isolation, Savepoint, Transaction, TransactionEvent};
 pub use trigger::{Decision, Host, ReplaceEvent, ReplaceTrigger, TriggerList, Triggers};
-pub use user::{Object, ObjectKind, User, UserDefinition, Users, privilege};
+pub use user::{ADMIN, GUEST, Object, ObjectKind, User, UserDefinition, Users, privilege};
