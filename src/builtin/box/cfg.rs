@@ -117,8 +117,12 @@ fn lua_configure(cx: Context<'_>) -> Result<usize> {
         Some(_) => return Err(client_error!(ER_LOADING)),
         None => Database::create(options),
     };
+    // Only what recovery left is shown to Lua, not every step on the way.
+    database.open()?;
     database.set_host(Rc::new(LuaHost));
-    start_in_memory(database)?;
+    for space in database.schema().spaces() {
+        database.host().space_changed(space.id());
+    }
     Ok(0)
 }
 
@@ -181,16 +185,4 @@ fn lua_change_directory(cx: Context<'_>) -> Result<usize> {
     std::env::set_current_dir(path)
         .map_err(|error| Error::system(&format!("can't chdir to `{path}'"), &error))?;
     Ok(0)
-}
-
-/// Until recovery is there: a fresh database whose log is memory.
-fn start_in_memory(database: &'static Database) -> Result<()> {
-    database.bootstrap_content()?;
-    database.set_journal(Rc::new(crate::wal::MemoryJournal::auto(1, crate::xrow::Vclock::new())));
-    database.set_phase(crate::db::Phase::Running);
-    database.set_configured();
-    for space in database.schema().spaces() {
-        database.host().space_changed(space.id());
-    }
-    Ok(())
 }
