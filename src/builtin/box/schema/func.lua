@@ -1,0 +1,139 @@
+-- box.schema.func: stored functions, and the objects in box.func.
+local native, box, parts = ...
+
+local check, grants = parts.check, parts.grants
+
+local CREATE_OPTIONS = {
+    setuid = 'boolean',
+    if_not_exists = 'boolean',
+    language = 'string',
+    body = 'string',
+    is_deterministic = 'boolean',
+    is_sandboxed = 'boolean',
+    is_multikey = 'boolean',
+    aggregate = 'string',
+    takes_raw_args = 'boolean',
+    comment = 'string',
+    param_list = 'table',
+    returns = 'string',
+    exports = 'table',
+    opts = 'table',
+    trigger = 'string, table',
+}
+
+local func = {}
+box.schema.func = func
+
+-- The least free id.
+local function next_id(name)
+    local id = native.generate_func_id()
+    if id == nil then
+        box.error(box.error.CREATE_FUNCTION, name, 'Max function count is reached', 3)
+    end
+    return id
+end
+
+local function defaults()
+    local now = os.date('%Y-%m-%d %H:%M:%S')
+    return {
+        setuid = false,
+        language = 'lua',
+        body = '',
+        returns = 'any',
+        param_list = {},
+        aggregate = 'none',
+        is_deterministic = false,
+        is_sandboxed = false,
+        exports = {'LUA'},
+        opts = {},
+        comment = '',
+        created = now,
+        last_altered = now,
+        trigger = {},
+    }
+end
+
+function func.create(name, options)
+    check.configured(2)
+    check.options(options, CREATE_OPTIONS, 2)
+    if grants.find_function(name) ~= nil then
+        if options == nil or not options.if_not_exists then
+            box.error(box.error.FUNCTION_EXISTS, name, 2)
+        end
+        return
+    end
+    options = check.with_defaults(options, defaults())
+    if type(options.trigger) == 'string' then
+        options.trigger = {options.trigger}
+    end
+    local kept = check.map(table.copy(options.opts))
+    kept.is_multikey = options.is_multikey or nil
+    kept.takes_raw_args = options.takes_raw_args or nil
+    local _func = box.space[box.schema.FUNC_ID]
+    check.call_at(2, _func.insert, _func, {
+        next_id(name), box.session.euid(), name, options.setuid and 1 or 0,
+        options.language:upper(), options.body, 'function', options.param_list, options.returns,
+        options.aggregate, 'none', options.is_deterministic, options.is_sandboxed, true,
+        options.exports, kept, options.comment, options.created, options.last_altered,
+        options.trigger,
+    })
+end
+
+func.drop = check.atomic(function(name, options)
+    check.options(options, {if_exists = 'boolean'}, 2)
+    local row = grants.find_function(name)
+    if row == nil then
+        if options == nil or not options.if_exists then
+            box.error(box.error.NO_SUCH_FUNCTION, name, 2)
+        end
+        return
+    end
+    grants.revoke_all('function', row.id)
+    box.space[box.schema.FUNC_ID]:delete{row.id}
+end)
+
+function func.exists(name_or_id)
+    check.configured(2)
+    local kind = type(name_or_id)
+    return (kind == 'string' or kind == 'number') and grants.find_function(name_or_id) ~= nil
+end
+
+-- Calls a function by name, as a client's call does: with the caller's access.
+func.call = native.func_call
+
+-- C modules are loaded by Tarantool only.
+function func.reload()
+    check.configured(2)
+    box.error(box.error.UNSUPPORTED, 'Lycosa', 'functions in C modules', 2)
+end
+
+local methods = {}
+
+local function check_self(self, method, level)
+    if type(self) ~= 'table' or self.name == nil then
+        check.refuse(('Use func:%s(...) instead of func.%s(...)'):format(method, method),
+            level + 1)
+    end
+end
+
+function methods.drop(self, options)
+    check_self(self, 'drop', 2)
+    return func.drop(self.name, options)
+end
+
+-- Calls it with the arguments in a table.
+function methods.call(self, arguments)
+    check_self(self, 'call', 2)
+    arguments = arguments or {}
+    if type(arguments) ~= 'table' then
+        check.refuse('Usage: func:call(table)', 2)
+    end
+    return func.call(self.name, unpack(arguments, 1, table.maxn(arguments)))
+end
+
+-- Makes an object of a description.
+function func.bless(object)
+    setmetatable(object, {__index = methods})
+end
+
+return func

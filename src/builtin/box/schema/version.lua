@@ -1,0 +1,67 @@
+-- box.schema.upgrade and its kin: the version of the system spaces, `version` in _schema.
+local native, box, parts = ...
+
+local check = parts.check
+
+local function stored()
+    local row = box.space._schema:get{'version'}
+    if row == nil then
+        return {0, 0, 0}
+    end
+    return {row[2], row[3], row[4] or 0}
+end
+
+local function is_less(left, right)
+    for i = 1, 3 do
+        if left[i] ~= right[i] then
+            return left[i] < right[i]
+        end
+    end
+    return false
+end
+
+-- Whether the data directory was written by an older version.
+function box.schema.needs_upgrade()
+    check.configured(2)
+    return is_less(stored(), native.schema_version)
+end
+
+-- Brings the system spaces to the version of this server.
+function box.schema.upgrade()
+    check.configured(2)
+    if not box.schema.needs_upgrade() then
+        return
+    end
+    native.upgrade_schema()
+end
+
+-- The versions that the data could be made readable for: those whose system spaces are the same.
+function box.schema.downgrade_versions()
+    return {table.concat(native.schema_version, '.')}
+end
+
+local function check_version(version, level)
+    check.configured(level + 1)
+    if type(version) ~= 'string' or not version:match('^%d+%.%d+%.%d+$') then
+        error('version must be in format X.Y.Z', level + 1)
+    end
+    for _, known in ipairs(box.schema.downgrade_versions()) do
+        if version == known then
+            return
+        end
+    end
+    error('Downgrade is only possible to version listed in box.schema.downgrade_versions().',
+        level + 1)
+end
+
+-- Nothing keeps the data from being read by the listed versions.
+function box.schema.downgrade_issues(version)
+    check_version(version, 2)
+    return {}
+end
+
+function box.schema.downgrade(version)
+    check_version(version, 2)
+end
+
+return {}
