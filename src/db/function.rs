@@ -32,6 +32,12 @@ pub struct FunctionDefinition {
     pub language: String,
     /// The body of a stored Lua function, empty for one called by its global name.
     pub body: String,
+    /// Type of the result.
+    pub returns: String,
+    /// `none`, or `group` for one that takes rows one by one.
+    pub aggregate: String,
+    /// What its author says of it.
+    pub comment: String,
     /// Whether the same arguments always give the same result.
     pub is_deterministic: bool,
     /// Whether it runs without access to globals.
@@ -79,6 +85,9 @@ impl FunctionDefinition {
             is_setuid: row.len() > 3 && row.u32(3)? != 0,
             language: language.to_ascii_uppercase(),
             body: String::new(),
+            returns: "any".to_owned(),
+            aggregate: "none".to_owned(),
+            comment: String::new(),
             is_deterministic: false,
             is_sandboxed: false,
             exports_lua: true,
@@ -138,6 +147,9 @@ impl FunctionDefinition {
             return Err(refuse("invalid argument type"));
         }
         self.parameter_count = parameters.len() as u32;
+        self.returns = row.str(8)?.to_ascii_lowercase();
+        self.aggregate = aggregate.to_ascii_lowercase();
+        self.comment = if row.len() > 16 { row.str(16)?.to_owned() } else { String::new() };
         self.read_options(row.map(15)?)
     }
 

@@ -46,13 +46,14 @@ pub trait ReplaceTrigger {
 pub struct TriggerList {
     triggers: RefCell<Vec<(String, Rc<dyn ReplaceTrigger>)>>,
     count: Cell<usize>,
+    is_off: Cell<bool>,
 }
 
 impl TriggerList {
-    /// Whether there is none.
+    /// Whether there is none to run.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.count.get() == 0
+        self.count.get() == 0 || self.is_off.get()
     }
 
     /// Adds a trigger in front, or puts it in the place of the one with the same name. Returns
@@ -93,6 +94,14 @@ pub struct Triggers {
     pub before_replace: TriggerList,
     /// Run after the change, inside the statement.
     pub on_replace: TriggerList,
+}
+
+impl Triggers {
+    /// Switches all of them off and on again.
+    pub fn set_running(&self, is_running: bool) {
+        self.before_replace.is_off.set(!is_running);
+        self.on_replace.is_off.set(!is_running);
+    }
 }
 
 /// What the database tells the layer above. All methods do nothing unless overridden.

@@ -2,15 +2,16 @@
 --
 -- `level` everywhere says whose place the error shows, as in Lua's error(): 1 (the default) is the
 -- caller of the function called here, 0 is nobody.
-local native = ...
+local native, box = ...
 
 local error, ipairs, pairs, select, setmetatable = error, ipairs, pairs, select, setmetatable
 local require, tostring, type = require, tostring, type
 local getinfo, string_format = debug.getinfo, string.format
 
-local create, is_error, set_last, set_place =
-    native.create, native.is, native.set_last, native.set_place
-local codes = native.codes
+local create, is_error, get_last, set_last, set_place =
+    native.error_create, native.error_is, native.error_last, native.error_set_last,
+    native.error_set_place
+local codes = native.error_code_table()
 
 -- Fields of every error, which a payload cannot replace.
 local BUILTIN_FIELDS = {
@@ -158,7 +159,7 @@ function methods.last(...)
     if select('#', ...) > 0 then
         refuse('box.error.last(): bad arguments')
     end
-    return native.last()
+    return get_last()
 end
 
 function methods.clear(...)
@@ -182,7 +183,7 @@ methods.is = is_error
 -- box.error(...): raises the error it is given or makes; without arguments, the last one again.
 local function call(_, ...)
     if select('#', ...) == 0 then
-        local err = native.last()
+        local err = get_last()
         if err ~= nil then
             error(err)
         end
@@ -212,14 +213,14 @@ end
 local injection = {}
 
 function injection.set(name, value)
-    if native.injection_set(name, value) then
+    if native.error_injection_set(name, value) then
         return 'ok'
     end
     return ("error: can't find error injection '%s'"):format(name)
 end
 
 function injection.get(name)
-    local value = native.injection_get(name)
+    local value = native.error_injection_get(name)
     if value == nil then
         return ("error: can't find error injection '%s'"):format(name)
     end
@@ -228,8 +229,8 @@ end
 
 function injection.info()
     local info = {}
-    for _, name in ipairs(native.injection_names()) do
-        info[name] = {state = native.injection_get(name)}
+    for _, name in ipairs(native.error_injection_names()) do
+        info[name] = {state = native.error_injection_get(name)}
     end
     return info
 end
@@ -239,4 +240,4 @@ for number, code in pairs(codes) do
     box_error[code.name] = number
 end
 
-return setmetatable(box_error, {__call = call, __index = methods})
+box.error = setmetatable(box_error, {__call = call, __index = methods})

@@ -11,23 +11,22 @@ use crate::base::error_code::CODES;
 use crate::base::error_injection::{self, INJECTIONS};
 use crate::lua::{self, Context, Kind, Module};
 
-/// Pushes the table of native functions, with the table `codes`: number to `{name, format, fields}`.
-pub fn open(cx: Context<'_>) -> Result<()> {
-    Module::new(cx)
-        .function("create", lua_error_create)
-        .function("is", lua_error_is)
-        .function("last", lua_error_last)
-        .function("set_last", lua_error_set_last)
-        .function("set_place", lua_error_set_place)
-        .function("injection_set", lua_error_injection_set)
-        .function("injection_get", lua_error_injection_get)
-        .function("injection_names", lua_error_injection_names);
-    push_codes(cx);
-    cx.raw_set_field(-2, "codes");
-    Ok(())
+/// Adds the natives.
+pub(super) fn add(module: Module<'_>) -> Module<'_> {
+    module
+        .function("error_code_table", lua_error_code_table)
+        .function("error_create", lua_error_create)
+        .function("error_is", lua_error_is)
+        .function("error_last", lua_error_last)
+        .function("error_set_last", lua_error_set_last)
+        .function("error_set_place", lua_error_set_place)
+        .function("error_injection_set", lua_error_injection_set)
+        .function("error_injection_get", lua_error_injection_get)
+        .function("error_injection_names", lua_error_injection_names)
 }
 
-fn push_codes(cx: Context<'_>) {
+/// `error_code_table()`: number to `{name, format, fields}`.
+fn lua_error_code_table(cx: Context<'_>) -> Result<usize> {
     cx.new_table(CODES.len(), 0);
     for code in CODES {
         cx.new_table(0, 3);
@@ -43,9 +42,10 @@ fn push_codes(cx: Context<'_>) {
         cx.raw_set_field(-2, "fields");
         cx.raw_set_index(-2, i32::try_from(code.number).expect("codes are small numbers"));
     }
+    Ok(1)
 }
 
-/// `create(code, custom type or nil, message, file, line, cause or nil, payload)`. The payload is
+/// `error_create(code, custom type or nil, message, file, line, cause or nil, payload)`. The payload is
 /// an array of `{name, value, is MessagePack}`.
 fn lua_error_create(cx: Context<'_>) -> Result<usize> {
     let text = |index| cx.check_bytes(index).map(|bytes| String::from_utf8_lossy(bytes));
@@ -114,13 +114,13 @@ fn lua_error_last(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
-/// `set_last(error or nil)`.
+/// `error_set_last(error or nil)`.
 fn lua_error_set_last(cx: Context<'_>) -> Result<usize> {
     lua::set_last_error(cx.error(1));
     Ok(0)
 }
 
-/// `set_place(error, file, line)`.
+/// `error_set_place(error, file, line)`.
 fn lua_error_set_place(cx: Context<'_>) -> Result<usize> {
     if let Some(error) = cx.error(1) {
         let line = u32::try_from(cx.check_integer(3)?).unwrap_or(0);
@@ -133,7 +133,7 @@ fn find_injection(cx: Context<'_>) -> Result<Option<&'static error_injection::In
     Ok(error_injection::find(cx.check_text(1)?))
 }
 
-/// `injection_set(name, value)`: true strikes at once, a number after so many calls, anything else
+/// `error_injection_set(name, value)`: true strikes at once, a number after so many calls, anything else
 /// is off. Returns whether there is such an injection.
 fn lua_error_injection_set(cx: Context<'_>) -> Result<usize> {
     let injection = find_injection(cx)?;
@@ -148,7 +148,7 @@ fn lua_error_injection_set(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
-/// `injection_get(name)`: whether it is on, nil when there is none of that name.
+/// `error_injection_get(name)`: whether it is on, nil when there is none of that name.
 fn lua_error_injection_get(cx: Context<'_>) -> Result<usize> {
     match find_injection(cx)? {
         Some(injection) => cx.push_boolean(injection.is_set()),

@@ -98,8 +98,104 @@ function func.exists(name_or_id)
     return (kind == 'string' or kind == 'number') and grants.find_function(name_or_id) ~= nil
 end
 
--- Calls a function by name, as a client's call does: with the caller's access.
-func.call = native.func_call
+--
+-- Calling
+--
+
+-- Globals of a sandboxed function.
+local SANDBOX = {
+    'assert', 'error', 'ipairs', 'math', 'next', 'pairs', 'pcall', 'print', 'select', 'string',
+    'table', 'tonumber', 'tostring', 'type', 'unpack', 'utf8', 'xpcall',
+}
+
+-- Compiled bodies by function id.
+local compiled = {}
+
+local function sandbox()
+    local globals = {}
+    for _, name in ipairs(SANDBOX) do
+        local value = rawget(_G, name)
+        -- Copies, so that a sandboxed function cannot change what others see.
+        globals[name] = type(value) == 'table' and table.copy(value) or value
+    end
+    return globals
+end
+
+local function compile(id, name, body, is_sandboxed)
+    local chunk, problem = loadstring('return ' .. body, '=' .. name)
+    if chunk ~= nil and is_sandboxed then
+        setfenv(chunk, sandbox())
+    end
+    local run = chunk ~= nil and chunk()
+    if type(run) ~= 'function' then
+        box.error(box.error.LOAD_FUNCTION, name,
+            problem or 'given body doesn\'t define a function', 3)
+    end
+    compiled[id] = run
+    return run
+end
+
+-- What `name` means when the function has no body: a global, `a.b.c` or `a.b:method`. Returns the
+-- function and the object of the method.
+local function find_global(name)
+    local value, object = _G, nil
+    local path, method = name:match('^(.-):([^:]+)$')
+    for word in (path or name):gmatch('[^.]+') do
+        if type(value) ~= 'table' and type(value) ~= 'userdata' and type(value) ~= 'cdata' then
+            return nil
+        end
+        value = value == _G and rawget(_G, word) or value ~= _G and value[word] or nil
+    end
+    if method ~= nil and value ~= nil then
+        object = value
+        value = object[method]
+    end
+    return value, object
+end
+
+local function as_owner(owner, run, ...)
+    local old = native.session_set_effective_user(owner)
+    local function restore(is_done, ...)
+        native.session_set_effective_user(old)
+        if not is_done then
+            error((...), 0)
+        end
+        return ...
+    end
+    return restore(pcall(run, ...))
+end
+
+-- Calls a stored function by name, as a client's call does: checking access.
+function func.call(name, ...)
+    check.configured(2)
+    if type(name) ~= 'string' then
+        check.refuse('Use func.call(name, ...)', 2)
+    end
+    local id, body, is_sandboxed, owner = native.func_access(name)
+    local run, object
+    if body ~= '' then
+        run = compiled[id] or compile(id, name, body, is_sandboxed)
+    else
+        run, object = find_global(name)
+        if run == nil then
+            box.error(box.error.NO_SUCH_PROC, name, 2)
+        end
+    end
+    if owner ~= nil then
+        if object ~= nil then
+            return as_owner(owner, run, object, ...)
+        end
+        return as_owner(owner, run, ...)
+    elseif object ~= nil then
+        return run(object, ...)
+    end
+    return run(...)
+end
+
+-- A function was made, altered or dropped.
+function func.forget(id)
+    compiled[id] = nil
+end
 
 -- C modules are loaded by Tarantool only.
 function func.reload()

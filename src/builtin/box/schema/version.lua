@@ -2,6 +2,7 @@
 local native, box, parts = ...
 
 local check = parts.check
+local latest = native.schema_version_latest()
 
 local function stored()
     local row = box.space._schema:get{'version'}
@@ -23,21 +24,21 @@ end
 -- Whether the data directory was written by an older version.
 function box.schema.needs_upgrade()
     check.configured(2)
-    return is_less(stored(), native.schema_version)
+    return is_less(stored(), latest)
 end
 
--- Brings the system spaces to the version of this server.
+-- Brings the system spaces to the version of this server. Older ones are served as they are.
 function box.schema.upgrade()
     check.configured(2)
-    if not box.schema.needs_upgrade() then
-        return
+    if box.schema.needs_upgrade() then
+        box.error(box.error.UNSUPPORTED, 'Lycosa',
+            ('upgrading the schema from version %s'):format(table.concat(stored(), '.')), 2)
     end
-    native.upgrade_schema()
 end
 
 -- The versions that the data could be made readable for: those whose system spaces are the same.
 function box.schema.downgrade_versions()
-    return {table.concat(native.schema_version, '.')}
+    return {table.concat(latest, '.')}
 end
 
 local function check_version(version, level)
