@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::host::LuaHost;
 use super::space::database;
-use super::trigger::LuaHost;
 use crate::base::error::{Error, Result};
 use crate::client_error;
 use crate::db::{Database, Options, WalMode};

@@ -19,8 +19,9 @@ local box = {
 rawset(_G, 'box', box)
 package.loaded.box = box
 
-box.error = load_part('error', native.error)
+load_part('error', native, box)
 box.internal.check = load_part('check')
+box.internal.event = load_part('event')
 local tuple = load_part('tuple', native)
 box.tuple = tuple.module
 box.internal.tuple = tuple
@@ -30,7 +31,9 @@ for name, number in pairs(space.constants) do
 end
 load_part('transaction', native, box)
 load_part('session', native, box)
-local on_space_changed = load_part('schema', native, box, space)
+local objects = load_part('schema', native, box, space)
+native.set_followers(objects.on_space_changed, objects.on_sequence_changed,
+    objects.on_function_changed)
 load_part('info', native, box)
 load_part('cfg', native, box)
 

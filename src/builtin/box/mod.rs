@@ -13,7 +13,10 @@ mod argument;
 mod cfg;
 mod error;
 mod fast;
+mod host;
 pub(super) mod resp;
+mod schema;
+pub mod session;
 mod space;
 mod transaction;
 mod trigger;
@@ -28,6 +31,22 @@ const SOURCES: &[(&str, &str)] = &[
     ("cfg", include_str!("cfg.lua")),
     ("check", include_str!("check.lua")),
     ("error", include_str!("error.lua")),
+    ("event", include_str!("event.lua")),
+    ("schema", include_str!("schema.lua")),
+    ("schema/collation", include_str!("schema/collation.lua")),
+    ("schema/format", include_str!("schema/format.lua")),
+    ("schema/func", include_str!("schema/func.lua")),
+    ("schema/grants", include_str!("schema/grants.lua")),
+    ("schema/index", include_str!("schema/index.lua")),
+    ("schema/index_parts", include_str!("schema/index_parts.lua")),
+    ("schema/object", include_str!("schema/object.lua")),
+    ("schema/privilege", include_str!("schema/privilege.lua")),
+    ("schema/sequence", include_str!("schema/sequence.lua")),
+    ("schema/space", include_str!("schema/space.lua")),
+    ("schema/space_sequence", include_str!("schema/space_sequence.lua")),
+    ("schema/user", include_str!("schema/user.lua")),
+    ("schema/version", include_str!("schema/version.lua")),
+    ("session", include_str!("session.lua")),
     ("space", include_str!("space.lua")),
     ("transaction", include_str!("transaction.lua")),
     ("tuple", include_str!("tuple.lua")),
@@ -44,9 +63,11 @@ pub(super) fn open(cx: Context<'_>) -> Result<()> {
     let module = space::add(module);
     let module = transaction::add(module);
     let module = trigger::add(module);
+    let module = host::add(module);
+    let module = schema::add(module);
+    let module = session::add(module);
+    let module = error::add(module);
     let _ = cfg::add(module);
-    error::open(cx)?;
-    cx.raw_set_field(-2, "error");
     cx.new_table(0, SOURCES.len());
     for (name, source) in SOURCES {
         cx.push_bytes(source);

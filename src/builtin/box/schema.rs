@@ -11,8 +11,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+use super::host::{set_flag, set_number, set_text};
 use super::space::{database, id};
-use super::trigger::{push_tuple, set_flag, set_number, set_text};
+use super::trigger::push_tuple;
 use crate::base::error::{Error, Result};
 use crate::base::version;
 use crate::client_error;

@@ -1,4 +1,4 @@
-//! Lua functions as triggers of spaces, and Lua tables that follow the schema.
+//! Lua functions as triggers of spaces.
 //!
 //! # Yields
 //! when a trigger does, which aborts the transaction it runs in
@@ -10,16 +10,14 @@ use super::space::{database, id};
 use super::tuple::{LuaTuple, set_result};
 use crate::base::error::Result;
 use crate::client_error;
-use crate::db::{Decision, Host, ReplaceEvent, ReplaceTrigger, Space, TriggerList};
+use crate::db::{Decision, ReplaceEvent, ReplaceTrigger, Space, TriggerList};
 use crate::lua::{self, Context, Kind, Module, Reference};
 use crate::tuple::Tuple;
-use crate::value::collation;
 use crate::xrow::iproto;
 
 thread_local! {
     /// Makes a Lua tuple of the kept result.
     static BLESS: RefCell<Option<LuaFunction>> = const { RefCell::new(None) };
-    static ON_SPACE_CHANGED: RefCell<Option<Rc<LuaFunction>>> = const { RefCell::new(None) };
 }
 
 /// A Lua function kept by Rust.
@@ -52,7 +50,6 @@ impl Drop for LuaFunction {
 pub(super) fn add(module: Module<'_>) -> Module<'_> {
     module
         .function("set_bless", lua_set_bless)
-        .function("set_on_space_changed", lua_set_on_space_changed)
         .function("space_trigger_set", lua_space_trigger_set)
         .function("space_trigger_list", lua_space_trigger_list)
 }
@@ -142,105 +139,4 @@ fn lua_space_trigger_list(cx: Context<'_>) -> Result<usize> {
         cx.raw_set_index(-2, number);
     }
     Ok(1)
-}
-
-/// Keeps the Lua side informed.
-pub(super) struct LuaHost;
-
-impl Host for LuaHost {
-    fn space_changed(&self, space_id: u32) {
-        let Some(function) = ON_SPACE_CHANGED.with_borrow(Clone::clone) else { return };
-        lua::enter(|cx| {
-            function.push(cx);
-            cx.push_integer(i64::from(space_id));
-            match database().ok().and_then(|database| database.space(space_id)) {
-                Some(space) => push_description(cx, &space),
-                None => cx.push_nil(),
-            }
-            if let Err(error) = cx.call(2, 0) {
-                tracing::error!(space_id, "box.space is out of date: {error}");
-            }
-        });
-    }
-}
-
-/// `set_on_space_changed(function)`: called with (id, description or nil) from now on, and now
-/// for every space there is.
-fn lua_set_on_space_changed(cx: Context<'_>) -> Result<usize> {
-    cx.set_top(1);
-    ON_SPACE_CHANGED.set(Some(Rc::new(LuaFunction::take(cx))));
-    let Ok(database) = database() else { return Ok(0) };
-    for space in database.schema().spaces() {
-        LuaHost.space_changed(space.id());
-    }
-    Ok(0)
-}
-
-fn set_text(cx: Context<'_>, name: &str, value: &str) {
-    cx.push_bytes(value);
-    cx.raw_set_field(-2, name);
-}
-
-fn set_number(cx: Context<'_>, name: &str, value: u32) {
-    cx.push_integer(i64::from(value));
-    cx.raw_set_field(-2, name);
-}
-
-fn set_flag(cx: Context<'_>, name: &str, value: bool) {
-    cx.push_boolean(value);
-    cx.raw_set_field(-2, name);
-}
-
-/// Pushes a table that says what the space is.
-fn push_description(cx: Context<'_>, space: &Space) {
-    let definition = space.definition();
-    cx.new_table(0, 16);
-    set_number(cx, "id", space.id());
-    set_text(cx, "name", space.name());
-    set_text(cx, "engine", definition.engine.name());
-    set_number(cx, "field_count", definition.format.field_count);
-    set_flag(cx, "temporary", definition.is_temporary() || definition.is_data_temporary());
-    set_text(cx, "type", definition.options.persistence.name());
-    set_flag(cx, "is_local", definition.is_local());
-    set_flag(cx, "is_sync", definition.options.is_sync);
-    set_number(cx, "uid", definition.owner);
-    super::tuple::push_format(cx, space.format());
-    cx.raw_set_field(-2, "format");
-    if let Some(sequence) = space.sequence() {
-        set_number(cx, "sequence_id", sequence.sequence.definition().id);
-        set_number(cx, "sequence_fieldno", sequence.field + 1);
-    }
-    cx.new_table(space.indexes().len(), 0);
-    for (number, index) in (1..).zip(space.indexes()) {
-        push_index_description(cx, index);
-        cx.raw_set_index(-2, number);
-    }
-    cx.raw_set_field(-2, "indexes");
-}
-
-fn push_index_description(cx: Context<'_>, index: &crate::db::Index) {
-    let definition = index.definition();
-    cx.new_table(0, 8);
-    set_number(cx, "id", definition.id);
-    set_text(cx, "name", &definition.name);
-    set_text(cx, "type", definition.kind.name());
-    set_flag(cx, "unique", definition.is_unique);
-    set_flag(cx, "hint", definition.hint.unwrap_or(true));
-    cx.new_table(definition.key_def.parts().len(), 0);
-    for (number, part) in (1..).zip(definition.key_def.parts()) {
-        cx.new_table(0, 8);
-        set_number(cx, "fieldno", part.field + 1);
-        set_text(cx, "type", part.kind.name());
-        set_flag(cx, "is_nullable", part.is_nullable());
-        set_flag(cx, "exclude_null", part.exclude_null);
-        set_text(cx, "sort_order", part.order.name());
-        if let Some(collation) = collation::definition(part.collation) {
-            set_text(cx, "collation", &collation.name);
-        }
-        if let Some(path) = &part.path {
-            set_text(cx, "path", &path.to_string());
-        }
-        cx.raw_set_index(-2, number);
-    }
-    cx.raw_set_field(-2, "parts");
 }

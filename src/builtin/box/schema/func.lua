@@ -193,7 +193,7 @@ function func.call(name, ...)
 end
 
 -- A function was made, altered or dropped.
-function func.forget(id)
+local function forget(id)
     compiled[id] = nil
 end
 
@@ -232,4 +232,4 @@ function func.bless(object)
     setmetatable(object, {__index = methods})
 end
 
-return func
+return {bless = func.bless, forget = forget}

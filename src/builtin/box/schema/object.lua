@@ -231,9 +231,14 @@ local function follower(registry, kind, fields, bless)
     end
 end
 
+local on_function_changed = follower(box.func, 'function', FUNCTION_FIELDS, box.schema.func.bless)
+
 return {
     on_space_changed = on_space_changed,
     on_sequence_changed =
         follower(box.sequence, 'sequence', SEQUENCE_FIELDS, box.schema.sequence.bless),
-    on_function_changed = follower(box.func, 'function', FUNCTION_FIELDS, box.schema.func.bless),
+    on_function_changed = function(id, description)
+        parts.func.forget(id)
+        on_function_changed(id, description)
+    end,
 }

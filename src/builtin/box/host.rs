@@ -1,0 +1,157 @@
+//! Keeps `box.space`, `box.sequence` and `box.func` in step with the schema.
+//!
+//! The database says what changed; the Lua half (`schema/object.lua`) gets a table that describes
+//! the object as it is now, or nil when it is gone.
+//!
+//! # Yields
+//! never
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::space::database;
+use super::trigger::LuaFunction;
+use crate::base::error::Result;
+use crate::db::{Host, Index, IndexKind, Space};
+use crate::lua::{self, Context, Kind, Module};
+use crate::value::collation;
+
+/// The kinds of objects that Lua follows, by their place in `FOLLOWERS`.
+const SPACE: usize = 0;
+const SEQUENCE: usize = 1;
+const FUNCTION: usize = 2;
+
+thread_local! {
+    /// Functions of the Lua half: `(id, description or nil)`.
+    static FOLLOWERS: RefCell<[Option<Rc<LuaFunction>>; 3]> = const { RefCell::new([const { None }; 3]) };
+}
+
+/// Adds the natives.
+pub(super) fn add(module: Module<'_>) -> Module<'_> {
+    module.function("set_followers", lua_set_followers)
+}
+
+/// `set_followers(space, sequence, function)`: what is called when one was made, altered or
+/// dropped.
+fn lua_set_followers(cx: Context<'_>) -> Result<usize> {
+    for (kind, index) in (1..=3).enumerate() {
+        cx.check_kind(index, Kind::Function)?;
+        cx.push_value(index);
+        let function = Rc::new(LuaFunction::take(cx));
+        FOLLOWERS.with_borrow_mut(|followers| followers[kind] = Some(function));
+    }
+    Ok(0)
+}
+
+/// The host of the database.
+pub(super) struct LuaHost;
+
+impl Host for LuaHost {
+    fn space_changed(&self, space_id: u32) {
+        let space = database().ok().and_then(|database| database.space(space_id));
+        tell(SPACE, space_id, |cx| match &space {
+            Some(space) => push_space(cx, space),
+            None => cx.push_nil(),
+        });
+    }
+
+    fn sequence_changed(&self, sequence_id: u32) {
+        let sequence = database().ok().and_then(|database| database.sequences().get(sequence_id));
+        tell(SEQUENCE, sequence_id, |cx| match &sequence {
+            Some(sequence) => super::schema::push_sequence(cx, &sequence.definition()),
+            None => cx.push_nil(),
+        });
+    }
+
+    fn function_changed(&self, function_id: u32) {
+        let function = database().ok().and_then(|database| database.functions().get(function_id));
+        tell(FUNCTION, function_id, |cx| match &function {
+            Some(function) => super::schema::push_function(cx, function),
+            None => cx.push_nil(),
+        });
+    }
+}
+
+fn tell(kind: usize, id: u32, push: impl FnOnce(Context<'_>)) {
+    let Some(follower) = FOLLOWERS.with_borrow(|followers| followers[kind].clone()) else { return };
+    lua::enter(|cx| {
+        follower.push(cx);
+        cx.push_integer(i64::from(id));
+        push(cx);
+        if let Err(error) = cx.call(2, 0) {
+            tracing::error!(id, "the Lua side of the schema is out of date: {error}");
+        }
+    });
+}
+
+pub(super) fn set_text(cx: Context<'_>, name: &str, value: &str) {
+    cx.push_bytes(value);
+    cx.raw_set_field(-2, name);
+}
+
+pub(super) fn set_number(cx: Context<'_>, name: &str, value: u32) {
+    cx.push_integer(i64::from(value));
+    cx.raw_set_field(-2, name);
+}
+
+pub(super) fn set_flag(cx: Context<'_>, name: &str, value: bool) {
+    cx.push_boolean(value);
+    cx.raw_set_field(-2, name);
+}
+
+/// Pushes a table that says what the space is.
+fn push_space(cx: Context<'_>, space: &Space) {
+    let definition = space.definition();
+    cx.new_table(0, 16);
+    set_number(cx, "id", space.id());
+    set_text(cx, "name", space.name());
+    set_text(cx, "engine", definition.engine.name());
+    set_number(cx, "field_count", definition.format.field_count);
+    set_flag(cx, "temporary", definition.is_temporary() || definition.is_data_temporary());
+    set_text(cx, "type", definition.options.persistence.name());
+    set_flag(cx, "is_local", definition.is_local());
+    set_flag(cx, "is_sync", definition.options.is_sync);
+    set_number(cx, "uid", definition.owner);
+    super::tuple::push_format(cx, space.format());
+    cx.raw_set_field(-2, "format_object");
+    cx.new_table(space.indexes().len(), 0);
+    for (number, index) in (1..).zip(space.indexes()) {
+        push_index(cx, index, space);
+        cx.raw_set_index(-2, number);
+    }
+    cx.raw_set_field(-2, "indexes");
+}
+
+fn push_index(cx: Context<'_>, index: &Index, space: &Space) {
+    let definition = index.definition();
+    cx.new_table(0, 8);
+    set_number(cx, "id", definition.id);
+    set_text(cx, "name", &definition.name);
+    set_text(cx, "type", definition.kind.name());
+    set_flag(cx, "unique", definition.is_unique);
+    if definition.kind == IndexKind::Tree {
+        set_flag(cx, "hint", definition.hint.unwrap_or(true));
+    }
+    if let Some(sequence) = space.sequence().filter(|_| definition.id == 0) {
+        set_number(cx, "sequence_id", sequence.sequence.definition().id);
+        set_number(cx, "sequence_fieldno", sequence.field + 1);
+        set_text(cx, "sequence_path", &sequence.path);
+    }
+    cx.new_table(definition.key_def.parts().len(), 0);
+    for (number, part) in (1..).zip(definition.key_def.parts()) {
+        cx.new_table(0, 8);
+        set_number(cx, "fieldno", part.field + 1);
+        set_text(cx, "type", part.kind.name());
+        set_flag(cx, "is_nullable", part.is_nullable());
+        set_flag(cx, "exclude_null", part.exclude_null);
+        set_text(cx, "sort_order", part.order.name());
+        if let Some(collation) = collation::definition(part.collation) {
+            set_text(cx, "collation", &collation.name);
+        }
+        if let Some(path) = &part.path {
+            set_text(cx, "path", &path.to_string());
+        }
+        cx.raw_set_index(-2, number);
+    }
+    cx.raw_set_field(-2, "parts");
+}
