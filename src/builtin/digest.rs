@@ -91,9 +91,8 @@ fn lua_digest_base64_encode(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
-/// `base64_decode(text)`: takes both alphabets, skips other characters, needs no padding.
-fn lua_digest_base64_decode(cx: Context<'_>) -> Result<usize> {
-    let text = cx.check_bytes(1)?;
+/// Decodes both alphabets of base64, skipping other characters; needs no padding.
+pub(super) fn decode_base64(text: &[u8]) -> Vec<u8> {
     let mut data = Vec::with_capacity(text.len() / 4 * 3 + 3);
     let (mut bits, mut accumulator) = (0_u32, 0_u32);
     for &byte in text {
@@ -112,7 +111,11 @@ fn lua_digest_base64_decode(cx: Context<'_>) -> Result<usize> {
             data.push((accumulator >> bits) as u8);
         }
     }
-    cx.push_bytes(data);
+    data
+}
+
+fn lua_digest_base64_decode(cx: Context<'_>) -> Result<usize> {
+    cx.push_bytes(decode_base64(cx.check_bytes(1)?));
     Ok(1)
 }
 

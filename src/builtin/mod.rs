@@ -22,6 +22,7 @@ mod tarantool;
 mod utf8;
 pub mod uuid;
 mod varbinary;
+mod yaml;
 
 use crate::base::error::Result;
 use crate::lua::{Builtin, Context};
@@ -72,6 +73,7 @@ static MODULES: &[Builtin] = modules! {
     "uuid": Some(uuid::open), Some(include_str!("uuid.lua"));
     "varbinary": Some(varbinary::open), Some(include_str!("varbinary.lua"));
     "version": None, Some(include_str!("version.lua"));
+    "yaml": Some(yaml::open), Some(include_str!("yaml.lua"));
 };
 
 /// Modules that change globals, loaded at start in this order.

@@ -84,7 +84,8 @@ pub fn register_binary(push: PushExt) {
     PUSH_BINARY.set(Some(push));
 }
 
-pub(super) fn push_binary(cx: Context<'_>, data: &[u8]) -> Result<()> {
+/// Pushes binary data.
+pub fn push_binary(cx: Context<'_>, data: &[u8]) -> Result<()> {
     match PUSH_BINARY.get() {
         Some(push) => push(cx, data),
         None => {

@@ -22,7 +22,7 @@ pub use encode::encode;
 pub use field::{Field, inspect};
 pub use field::{failure, too_deep};
 pub use hooks::{
-    CdataCodec, codec, prepare, push_array_hint, push_map_hint, register_binary, register_cdata,
-    register_error, register_ext,
+    CdataCodec, codec, prepare, push_array_hint, push_binary, push_map_hint, register_binary,
+    register_cdata, register_error, register_ext,
 };
 pub use instance::{Instance, call_config, config};
