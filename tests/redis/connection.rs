@@ -155,3 +155,12 @@ fn a_password_is_asked_for() {
     assert_eq!(client.command("RESET"), "+RESET");
     assert_eq!(client.command("GET a"), "-NOAUTH Authentication required.");
 }
+
+#[test]
+fn hello_is_answered_in_its_own_version() {
+    let server = Server::start();
+    let mut client = server.connect();
+    assert!(client.command("HELLO 3").starts_with("{\"server\": \"redis\", "));
+    assert_eq!(client.command("GET missing"), "nil");
+    assert!(client.command("HELLO 2").starts_with("[\"server\", \"redis\", "));
+}

@@ -211,10 +211,9 @@ impl Handler for LuaHandler<'_> {
         } else {
             self.push_call(connection, request)
         };
-        let mut writer = Writer::new(out, connection.version.get());
         match pushed {
-            Ok(count) => self.call(count, &mut writer),
-            Err(text) => writer.error(text.as_bytes()),
+            Ok(count) => self.call(count, connection, out),
+            Err(text) => Writer::new(out, connection.version.get()).error(text.as_bytes()),
         }
         self.cx.set_top(top);
         if out.len() == start {
@@ -401,17 +400,19 @@ impl LuaHandler<'_> {
 
     /// Calls what was pushed and writes the reply.
     #[inline]
-    fn call(&mut self, argument_count: i32, writer: &mut Writer<'_>) {
+    fn call(&mut self, argument_count: i32, connection: &Connection, out: &mut Vec<u8>) {
         let state = self.cx.state();
         // SAFETY: the function and its arguments were pushed; the message handler is in its slot.
         let status = unsafe { ffi::lua_pcall(state, argument_count, 1, slot::ON_ERROR) };
+        // Only now: HELLO is answered in the version that it chose.
+        let mut writer = Writer::new(out, connection.version.get());
         let is_reply = status == ffi::LUA_OK || encode::is_reply(self.cx, -1);
         if !is_reply {
             let error = self.cx.to_error(-1);
             return writer.error(format!("ERR {}", error.message()).as_bytes());
         }
         let start = writer.position();
-        if let Err(text) = encode::encode(self.cx, writer) {
+        if let Err(text) = encode::encode(self.cx, &mut writer) {
             writer.truncate(start);
             writer.error(format!("ERR {text}").as_bytes());
         }
