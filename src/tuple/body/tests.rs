@@ -1,3 +1,5 @@
+//! Claims about tuples: sharing, memory, fields, images, refusals.
+
 use super::*;
 use crate::tuple::testing::msgpack;
 use crate::tuple::{FieldDef, FieldType, FormatDef, KeyDef, Part, arena};

@@ -1,3 +1,5 @@
+//! Claims about formats: checks and their words, interning, defaults.
+
 use super::*;
 use crate::tuple::testing::msgpack;
 use crate::tuple::{FieldType, Part};

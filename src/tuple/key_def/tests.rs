@@ -1,3 +1,5 @@
+//! Claims about key definitions: order of all types, hints, merging, reading keys.
+
 use std::cmp::Ordering;
 
 use proptest::prelude::*;

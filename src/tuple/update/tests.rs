@@ -1,3 +1,5 @@
+//! Claims about update and upsert: each operation, its limits, and its refusals.
+
 use proptest::prelude::*;
 
 use super::*;
