@@ -219,6 +219,11 @@ impl Transaction {
         }
     }
 
+    /// Whether it was taken back and can only be ended.
+    pub fn is_aborted(&self) -> bool {
+        self.abort.get().is_some()
+    }
+
     /// Takes back everything because the fiber yields.
     pub(crate) fn abort_by_yield(&self) {
         if self.abort.get().is_some() || self.is_empty() {

@@ -1,6 +1,8 @@
 //! The database as a whole, without disk.
 
 mod durability;
+mod foreign;
+mod model;
 
 use super::testing::{create_space, database, index_row, numbers, run_in_fiber, space_row};
 use super::*;
