@@ -18,6 +18,7 @@ pub mod loaders;
 pub mod log;
 mod msgpack;
 pub mod serializer;
+mod socket;
 mod tarantool;
 mod utf8;
 pub mod uuid;
@@ -53,6 +54,7 @@ static MODULES: &[Builtin] = modules! {
     "internal.debug": None, Some(include_str!("debug.lua"));
     "internal.env": None, Some(include_str!("env.lua"));
     "internal.loaders": Some(loaders::open), Some(include_str!("loaders.lua"));
+    "internal.luasocket": None, Some(include_str!("luasocket.lua"));
     "internal.string": None, Some(include_str!("string.lua"));
     "internal.table": None, Some(include_str!("table.lua"));
     "internal.trigger": None, Some(include_str!("trigger_list.lua"));
@@ -64,6 +66,7 @@ static MODULES: &[Builtin] = modules! {
     "pickle": None, Some(include_str!("pickle.lua"));
     "pwd": None, Some(include_str!("pwd.lua"));
     "resp": Some(r#box::resp::open), Some(include_str!("box/resp.lua"));
+    "socket": Some(socket::open), Some(include_str!("socket.lua"));
     "strict": None, Some(include_str!("strict.lua"));
     "tap": None, Some(include_str!("tap.lua"));
     "tarantool": Some(tarantool::open), Some(include_str!("tarantool.lua"));
