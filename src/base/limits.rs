@@ -34,3 +34,7 @@ pub const LOG_BLOCK_SIZE_MAX: usize = 2 << 30;
 pub const START_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 /// Longest wait of `lycosa stop` for an instance to end.
 pub const STOP_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// Bytes of log messages that wait for a destination; more are dropped.
+pub const LOG_QUEUE_SIZE_MAX: usize = 8 * 1024 * 1024;
+/// Longest wait for `box.ctl.on_shutdown` triggers before the process ends without them.
+pub const SHUTDOWN_TRIGGER_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(3);

@@ -1,0 +1,71 @@
+//! Signals of the process.
+//!
+//! SIGTERM and SIGINT end it in order, SIGUSR1 makes a snapshot, SIGHUP opens the log file again,
+//! SIGUSR2 is passed on to watchers. They are waited for in tasks of the run loop, not in fibers:
+//! a program whose last fiber has ended is to end.
+//!
+//! # Yields
+//! never
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{logging, shutdown};
+use crate::{fiber, lua};
+
+/// What a signal does.
+type Action = fn();
+
+const SIGNALS: [(i32, &str, Action); 5] = [
+    (libc::SIGTERM, "Terminated", || shutdown::start(0)),
+    (libc::SIGINT, "Interrupt", || shutdown::start(0)),
+    (libc::SIGHUP, "Hangup", rotate),
+    (libc::SIGUSR1, "User defined signal 1", snapshot),
+    (libc::SIGUSR2, "User defined signal 2", || broadcast("box.internal.SIGUSR2")),
+];
+
+/// Takes signals from now on. Called in a fiber.
+pub fn listen() -> std::io::Result<()> {
+    for (number, name, action) in SIGNALS {
+        let mut signals = signal(SignalKind::from_raw(number))?;
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                tracing::info!("got signal #{number} ({name})");
+                action();
+            }
+        });
+    }
+    Ok(())
+}
+
+fn rotate() {
+    logging::rotate();
+    broadcast("box.internal.SIGHUP");
+}
+
+fn snapshot() {
+    run("signal.snapshot", "if type(box.cfg) == 'table' then box.snapshot() end");
+}
+
+/// Tells those who watch a key, if there is a database to watch.
+fn broadcast(key: &'static str) {
+    let code = format!("if rawget(box, 'broadcast') then box.broadcast('{key}') end");
+    run("signal", code);
+}
+
+/// Runs a piece of Lua in a fiber of its own.
+fn run(name: &str, code: impl Into<String>) {
+    let code = code.into();
+    fiber::spawn(name, move || {
+        let result = lua::enter(|cx| {
+            // Without the module `box` there is nothing to do.
+            if cx.get_global("box") == lua::Kind::Nil {
+                return Ok(());
+            }
+            cx.load(code.as_bytes(), "=signal")?;
+            cx.call(0, 0)
+        });
+        if let Err(error) = result {
+            tracing::error!("{error}");
+        }
+    });
+}
