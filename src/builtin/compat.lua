@@ -50,6 +50,8 @@ local DEFINITIONS = {
      end},
     {'box_tuple_new_vararg', 'new', 'Whether box.tuple.new() takes a format as its second argument.',
      tweak('box_tuple_new_vararg', true, false)},
+    {'console_session_scope_vars', 'old',
+     'Whether a console session has its own scope for variables.', nothing},
     {'box_session_push_deprecation', 'old', 'Whether box.session.push() raises an error.',
      tweak('box_session_push_is_disabled', false, true), true},
     {'c_func_iproto_multireturn', 'new',

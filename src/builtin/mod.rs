@@ -8,6 +8,7 @@
 pub mod r#box;
 mod clock;
 pub mod config;
+mod console;
 pub mod decimal;
 mod digest;
 mod errno;
@@ -42,6 +43,7 @@ static MODULES: &[Builtin] = modules! {
     "clock": Some(clock::open), Some(include_str!("clock.lua"));
     "compat": None, Some(include_str!("compat.lua"));
     "config": Some(config::open), Some(include_str!("config.lua"));
+    "console": Some(console::open), Some(include_str!("console.lua"));
     "csv": None, Some(include_str!("csv.lua"));
     "decimal": Some(decimal::open), Some(include_str!("decimal.lua"));
     "digest": Some(digest::open), Some(include_str!("digest.lua"));
@@ -51,6 +53,7 @@ static MODULES: &[Builtin] = modules! {
     "fun": None, Some(include_str!("fun.lua"));
     "help": None, Some(include_str!("help.lua"));
     "internal.argparse": None, Some(include_str!("argparse.lua"));
+    "internal.console_output": None, Some(include_str!("console_output.lua"));
     "internal.debug": None, Some(include_str!("debug.lua"));
     "internal.env": None, Some(include_str!("env.lua"));
     "internal.loaders": Some(loaders::open), Some(include_str!("loaders.lua"));

@@ -6,8 +6,11 @@
 pub mod background;
 pub mod check;
 pub mod command_line;
+mod logging;
 mod program;
 mod script;
+mod shutdown;
+mod signals;
 pub mod world;
 
 pub use program::run;

@@ -3,20 +3,32 @@
 //! # Yields
 //! in the script's fiber
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use super::command_line::{Action, Connect, Instance, Lua};
 use super::world::{self, Machine};
+use super::{logging, shutdown, signals};
 use crate::base::error::{Error, Result};
+use crate::base::version;
 use crate::lua::Context;
 use crate::{builtin, config, fiber, lua};
 
 /// Runs `-e`, `-l` and `-j`, the script, and the console, as far as they are asked for.
 pub fn run(program: &str, command: Lua) -> ExitCode {
     let program = program.to_owned();
-    in_lua("interactive", move |cx| {
+    let name =
+        command.script.as_deref().filter(|path| *path != "-").map_or("interactive", |path| {
+            let path = Path::new(path);
+            path.file_name().and_then(|name| name.to_str()).unwrap_or("interactive")
+        });
+    if let Some(path) = &command.script {
+        builtin::loaders::set_script(path);
+    }
+    let name = name.to_owned();
+    in_lua(&name, move |cx| {
         set_arguments(cx, &program, &command);
         actions(cx, &command.actions)?;
         if let Some(path) = &command.script {
@@ -57,12 +69,11 @@ pub fn connect(connect: &Connect) -> ExitCode {
     let uri = console_uri(connect);
     in_lua("interactive", move |cx| {
         require(cx, "console")?;
-        cx.get_field(-1, "start");
-        // The console connects first and is interactive then.
-        cx.get_field(-2, "connect");
+        cx.get_field(-1, "_start_connected");
         cx.push_bytes(&uri);
         cx.call(1, 0)?;
-        cx.call(0, 0)
+        shutdown::start(0);
+        Ok(())
     })
 }
 
@@ -94,19 +105,24 @@ pub fn bytecode(arguments: &[String]) -> ExitCode {
     })
 }
 
-/// Runs `work` in the first fiber. An error is printed and ends the process with status 1.
+/// Runs `work` in the first fiber. An error is said and ends the process with status 1.
 fn in_lua(name: &str, work: impl FnOnce(Context<'_>) -> Result<()> + 'static) -> ExitCode {
+    logging::install();
     let result = fiber::run(name, move || {
-        let result = lua::open()
-            .and_then(|()| lua::with_main(builtin::open))
+        let result = signals::listen()
+            .map_err(|error| Error::system("cannot take signals", &error))
+            .and_then(|()| lua::open())
+            .and_then(|()| lua::with_main(|cx| builtin::open(cx).and_then(|()| shutdown::open(cx))))
             .and_then(|()| lua::enter(work));
         if let Err(error) = result {
-            eprintln!("{}: {error}\nfatal error, exiting the event loop", error.type_name());
-            std::process::exit(1);
+            tracing::error!("{}: {error}", error.type_name());
+            logging::fatal("fatal error, exiting the event loop");
+            shutdown::abort();
         }
     });
+    logging::flush();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => shutdown::status(),
         Err(error) => {
             eprintln!("cannot start the run loop: {error}");
             ExitCode::FAILURE
@@ -184,10 +200,21 @@ fn load_file(cx: Context<'_>, path: &str) -> Result<()> {
     cx.load(&source, &name)
 }
 
+/// Runs the console on the terminal; leaving it ends the process.
 fn console(cx: Context<'_>) -> Result<()> {
+    if std::io::stdin().is_terminal() {
+        println!(
+            "{} {} (Tarantool {})\ntype 'help' for interactive help",
+            version::PACKAGE,
+            version::LYCOSA,
+            version::TARANTOOL
+        );
+    }
     require(cx, "console")?;
     cx.get_field(-1, "start");
-    cx.call(0, 0)
+    cx.call(0, 0)?;
+    shutdown::start(0);
+    Ok(())
 }
 
 /// Pushes a module.

@@ -12,9 +12,8 @@ use std::process::ExitCode;
 
 use crate::base::error::Result;
 use crate::base::limits::SHUTDOWN_TRIGGER_WAIT_MAX;
-use crate::db::Database;
-use crate::lua::{self, Context, Kind};
 use crate::fiber;
+use crate::lua::{self, Context, Kind};
 
 /// Runs the triggers, each caught by itself.
 const RUN_TRIGGERS: &str = include_str!("shutdown.lua");
@@ -58,9 +57,6 @@ pub fn open(cx: Context<'_>) -> Result<()> {
 }
 
 fn close() {
-    if let Some(database) = Database::find() {
-        database.close();
-    }
     fiber::stop();
 }
 

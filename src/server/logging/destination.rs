@@ -57,10 +57,9 @@ impl Destination {
     /// The same file opened anew; `None` where there is no file.
     pub(super) fn reopened(&self) -> Result<Option<Destination>> {
         match self {
-            Destination::File { path, .. } => Ok(Some(Destination::File {
-                file: open_file(path)?,
-                path: path.clone(),
-            })),
+            Destination::File { path, .. } => {
+                Ok(Some(Destination::File { file: open_file(path)?, path: path.clone() }))
+            }
             _ => Ok(None),
         }
     }
@@ -110,17 +109,19 @@ impl Destination {
 /// `PIPE_BUF` bytes at least.
 fn is_ready(descriptor: BorrowedFd<'_>, size: usize) -> bool {
     use std::os::fd::AsRawFd;
-    let mut wanted =
-        libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    let mut wanted = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: one valid pollfd, of an open descriptor.
     let count = unsafe { libc::poll(&raw mut wanted, 1, 0) };
     count == 1 && size <= PIPE_WRITE_MAX
 }
 
 fn open_file(path: &Path) -> Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path).map_err(|error| {
-        Error::system(&format!("can't open log file: {}", path.display()), &error)
-    })
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)
+        .map_err(|error| Error::system(&format!("can't open log file: {}", path.display()), &error))
 }
 
 /// Starts the command in a session of its own, so that a signal to our group does not end it
@@ -135,7 +136,8 @@ fn open_pipe(command: &str) -> Result<Destination> {
             Ok(())
         });
     }
-    let failed = |error: &io::Error| Error::system(&format!("can't start logger: {command}"), error);
+    let failed =
+        |error: &io::Error| Error::system(&format!("can't start logger: {command}"), error);
     let mut child = shell.spawn().map_err(|error| failed(&error))?;
     match child.stdin.take() {
         Some(input) => Ok(Destination::Pipe { child, input }),
@@ -188,10 +190,12 @@ impl Syslog {
                 "identity" => value.clone_into(&mut syslog.identity),
                 "facility" => {
                     let number = FACILITIES.iter().position(|name| *name == value);
-                    syslog.facility =
-                        number.filter(|_| !value.is_empty()).map(|number| number as u8).ok_or_else(
-                            || Error::illegal_params(format!("bad syslog facility option '{value}'")),
-                        )?;
+                    syslog.facility = number
+                        .filter(|_| !value.is_empty())
+                        .map(|number| number as u8)
+                        .ok_or_else(|| {
+                            Error::illegal_params(format!("bad syslog facility option '{value}'"))
+                        })?;
                 }
                 _ => return Err(bad()),
             }

@@ -172,7 +172,11 @@ pub(super) fn rotate() -> Result<bool> {
 
 /// The process that messages go to, or 0.
 pub(super) fn pid() -> u32 {
-    lock().destination.as_ref().and_then(|shared| Some(shared.0.try_lock().ok()?.pid())).unwrap_or(0)
+    lock()
+        .destination
+        .as_ref()
+        .and_then(|shared| Some(shared.0.try_lock().ok()?.pid()))
+        .unwrap_or(0)
 }
 
 /// Waits until the queue is empty, at most so long.

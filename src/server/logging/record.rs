@@ -129,10 +129,8 @@ impl Record {
             _ => self.body(),
         };
         // Control characters would end the message early in most daemons.
-        let body: String = body
-            .chars()
-            .map(|letter| if letter.is_control() { ' ' } else { letter })
-            .collect();
+        let body: String =
+            body.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         format!("<{priority}>{time} {identity}[{}]: {body}", std::process::id())
     }
 
@@ -168,12 +166,8 @@ impl Record {
                 let _ = write!(json, "\"message\": {}, ", quoted(&self.message));
             }
         }
-        let _ = write!(
-            json,
-            "\"pid\": {}, \"cord_name\": {}",
-            std::process::id(),
-            quoted(&self.cord)
-        );
+        let _ =
+            write!(json, "\"pid\": {}, \"cord_name\": {}", std::process::id(), quoted(&self.cord));
         if let Some((id, name)) = &self.fiber {
             let _ = write!(json, ", \"fiber_id\": {id}, \"fiber_name\": {}", quoted(name));
         }
