@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use crate::base::error::Result;
 use crate::base::limits::SHUTDOWN_TRIGGER_WAIT_MAX;
+use crate::db::Database;
 use crate::fiber;
 use crate::lua::{self, Context, Kind};
 
@@ -57,6 +58,9 @@ pub fn open(cx: Context<'_>) -> Result<()> {
 }
 
 fn close() {
+    if let Some(database) = Database::find() {
+        database.close();
+    }
     fiber::stop();
 }
 
