@@ -289,8 +289,11 @@ fn user_rows() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Id, name, body, parameter type and exports of the functions that bootstrap makes.
-const FUNCTIONS: [(u32, &str, &str, &[&str], &[&str]); 2] = [
+/// Id, name, body, parameter types and exports of a function.
+type Function = (u32, &'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+
+/// The functions that bootstrap makes.
+const FUNCTIONS: [Function; 2] = [
     (1, "box.schema.user.info", "", &[], &["LUA"]),
     (
         65,

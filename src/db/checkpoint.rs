@@ -40,6 +40,8 @@ pub(crate) struct Checkpoints {
     writer: RefCell<Option<Rc<Writer>>>,
     is_running: Cell<bool>,
     is_wanted: Cell<bool>,
+    /// Whether a fiber frees what views and dropped indexes have left.
+    is_reclaiming: Cell<bool>,
     changed: fiber::Cond,
     /// Files that someone reads (`box.backup.start`): none is removed meanwhile.
     backup_pins: Cell<usize>,
@@ -262,12 +264,16 @@ impl Database {
     /// Frees what the views have kept, a little at a time.
     pub(crate) fn start_reclaiming(&self) {
         const OBJECTS_PER_STEP: usize = 1000;
+        if self.checkpoints.is_reclaiming.replace(true) {
+            return;
+        }
         fiber::spawn("memtx_gc", || {
             while reclaimer().collect(OBJECTS_PER_STEP) {
                 if fiber::sleep(Duration::ZERO).is_err() {
                     break;
                 }
             }
+            Database::current().checkpoints.is_reclaiming.set(false);
         })
         .set_system();
     }

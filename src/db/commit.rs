@@ -101,6 +101,19 @@ fn pop_back(queue: &Queue, from: u64) -> Option<Rc<Transaction>> {
 }
 
 impl Database {
+    /// Waits until the journal's queue is below its bound. To be called before the first change of
+    /// a transaction. Yields when the log is slower than the writers.
+    #[inline]
+    pub(crate) fn wait_for_room(&self) {
+        if !self.is_logging() {
+            return;
+        }
+        let room = self.journal().room();
+        if !room.is_ready() && fiber::in_fiber() {
+            fiber::wait(room);
+        }
+    }
+
     /// Commits the transaction of a single statement.
     #[inline]
     pub(crate) fn commit_autocommitted(

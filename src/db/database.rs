@@ -23,6 +23,7 @@ use super::schema::Schema;
 use super::sequence::Sequences;
 use super::space::Space;
 use super::statistics::Statistics;
+use super::system_space;
 use super::transaction::Transaction;
 use super::trigger::Host;
 use super::user::Users;
@@ -302,8 +303,12 @@ impl Database {
             return Ok(());
         }
         let definition = space.definition();
-        if definition.is_data_temporary() || definition.is_local() || space.ddl().is_some() {
-            // DDL handlers ask themselves: temporary spaces may be made on a read-only instance.
+        let asks_itself = matches!(
+            space.id(),
+            system_space::SPACE | system_space::INDEX | system_space::TRUNCATE
+        );
+        if definition.is_data_temporary() || definition.is_local() || asks_itself {
+            // Temporary spaces may be made on a read-only instance: their handlers decide.
             return Ok(());
         }
         self.check_writable()

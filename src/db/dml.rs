@@ -99,13 +99,17 @@ impl Database {
 
     /// Executes a request that changes data, in the fiber's transaction or one of its own.
     pub fn execute(&self, request: &Request<'_>) -> Result<Option<Tuple>> {
+        let context = context::current();
+        let current = context.transaction();
+        let autocommit = current.is_none();
+        if autocommit {
+            // Before the space is looked up: this may yield, and DDL may come in between.
+            self.wait_for_room();
+        }
         let space = self.schema().find(request.space_id)?;
         self.check_may_write(&space)?;
         access::check_space(self, &space, privilege::WRITE)?;
         self.statistics().count(operation_of(request.kind));
-        let context = context::current();
-        let current = context.transaction();
-        let autocommit = current.is_none();
         let transaction = match current {
             Some(transaction) => transaction,
             None => {

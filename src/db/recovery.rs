@@ -27,7 +27,7 @@ use crate::xrow::{Request, Row, Vclock};
 
 use super::checkpoint;
 use super::database::{Database, Phase};
-use super::index::{Index, ReplaceError};
+use super::index::{Index, ReplaceError, reclaimer};
 use super::options::{Options, WalMode};
 use super::session::BeginOptions;
 use super::space::Space;
@@ -220,7 +220,7 @@ impl Database {
                     vclock.set(header.replica_id, header.lsn);
                 }
                 count += 1;
-                if count % PROGRESS_ROWS == 0 {
+                if count.is_multiple_of(PROGRESS_ROWS) {
                     tracing::info!("{:.1}M rows processed", count as f64 / 1e6);
                 }
             }
@@ -348,7 +348,11 @@ impl Database {
     fn start_ticks(&self) {
         let fiber = fiber::spawn("db_ticks", || {
             while fiber::sleep(std::time::Duration::from_secs(1)).is_ok() {
-                Database::current().statistics().tick();
+                let db = Database::current();
+                db.statistics().tick();
+                if reclaimer().parked_count() > 0 {
+                    db.start_reclaiming();
+                }
             }
         });
         fiber.set_system();

@@ -44,6 +44,7 @@ impl Database {
         if context.transaction().is_some() {
             return Err(client_error!(ER_ACTIVE_TRANSACTION));
         }
+        self.wait_for_room();
         self.statistics().count(Operation::Begin);
         let transaction = self.new_transaction();
         transaction.set_isolation(options.isolation)?;

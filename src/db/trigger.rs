@@ -104,7 +104,8 @@ impl Triggers {
     }
 }
 
-/// What the database tells the layer above. All methods do nothing unless overridden.
+/// What the database tells the layer above. All methods do nothing unless overridden. They run in
+/// the middle of statements and of rollbacks, so they must neither yield nor change data.
 pub trait Host {
     /// A space was made, altered or dropped (or the making or dropping was rolled back).
     fn space_changed(&self, _space_id: u32) {}

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use crate::base::error::Result;
 use crate::client_error;
+use crate::fiber;
 
 use super::super::index::{BuildError, Index};
 use super::super::index_definition::IndexDefinition;
@@ -106,6 +107,12 @@ pub(super) fn publish(ddl: &Ddl<'_>, old: Option<&Rc<Space>>, new: Option<&Rc<Sp
         db.schema().replace(new.as_ref(), old.as_ref());
         db.schema().bump_version();
         db.host().space_changed(space_id);
+    });
+    // The structures of indexes that are gone are freed by and by.
+    ddl.on_commit(|db| {
+        if db.phase() == Phase::Running && fiber::in_fiber() {
+            db.start_reclaiming();
+        }
     });
     ddl.db.host().space_changed(space_id);
 }
