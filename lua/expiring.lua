@@ -48,7 +48,8 @@ function M.space(name)
             {name = 'kind', type = 'string', is_nullable = true},
         },
     })
-    space:create_index('primary', {parts = {{field = 'key'}}, if_not_exists = true})
+    -- Look-ups by key are all there is: a hash takes one step where a tree takes many.
+    space:create_index('primary', {type = 'HASH', parts = {{field = 'key'}}, if_not_exists = true})
     space:create_index('ttl', {
         unique = false,
         parts = {{field = 'ttl', is_nullable = true, exclude_null = true}},

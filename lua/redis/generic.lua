@@ -73,7 +73,11 @@ end
 
 function commands.KEYS(client, pattern)
     local keys = {}
-    keyspace.each(databases[client.database], glob.prefix(pattern), function(key)
+    if not glob.is_pattern(pattern) then
+        keys[1] = keyspace.row(client, pattern) ~= nil and pattern or nil
+        return keys
+    end
+    keyspace.each(databases[client.database], function(key)
         if pattern == '*' or glob.match(pattern, key) then
             keys[#keys + 1] = key
         end
@@ -227,7 +231,7 @@ function commands.RANDOMKEY(client)
     end
     -- Nearly all have expired: look for one that has not.
     local found
-    keyspace.each(databases[client.database], '', function(key)
+    keyspace.each(databases[client.database], function(key)
         found = key
         return true
     end)

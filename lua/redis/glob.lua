@@ -93,9 +93,9 @@ function M.match(pattern, text)
     return (match_from(pattern, 1, text, 1))
 end
 
--- The characters that every match starts with.
-function M.prefix(pattern)
-    return pattern:match('^[^*?%[\\]*')
+-- Whether it is more than one plain word.
+function M.is_pattern(pattern)
+    return pattern:find('[*?%[\\]') ~= nil
 end
 
 return M

@@ -130,20 +130,15 @@ function M.atomic(work, ...)
     return result
 end
 
--- Calls `visit(key, row)` for the rows that are alive and whose keys start with `prefix`, in
--- order, until it returns true. Outside a transaction others may run in between.
-function M.each(space, prefix, visit)
-    local size = #prefix
+-- Calls `visit(key, row)` for the rows that are alive, until it returns true. Outside a
+-- transaction others may run in between.
+function M.each(space, visit)
     local time = expiring.now()
     local in_transaction = box.is_in_txn()
     local count = 0
-    for _, row in space.index.primary:pairs(prefix, {iterator = 'GE'}) do
-        local key = row[1]
-        if size > 0 and key:sub(1, size) ~= prefix then
-            return
-        end
+    for _, row in space:pairs() do
         local ttl = row[3]
-        if (ttl == nil or ttl > time) and visit(key, row) then
+        if (ttl == nil or ttl > time) and visit(row[1], row) then
             return
         end
         count = count + 1

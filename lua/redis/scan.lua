@@ -1,16 +1,10 @@
 -- scan: SCAN, with Redis's guarantee: a key that is there from the start of an iteration to its
 -- end is returned, whatever else changes meanwhile.
 --
--- Keys are scanned in their order, so it is enough to know the last key that was returned. A
--- cursor is a number that every client can keep in a double:
---
---     first two bytes of that key * 2^37 + a serial number
---
--- The last SERIAL_COUNT cursors are remembered with their keys. A cursor that is not, because the
--- server restarted or so many others were given out, goes on at the first key that starts with
--- its two bytes: some keys may come again, which the guarantee allows, but none is lost.
+-- Keys are walked in the order of their hashes, and a cursor is a place in that order: nothing is
+-- remembered for it, and it is good after a restart, too (`resp.scan`).
 
-local fiber = require('fiber')
+local resp = require('resp')
 
 local use = ...
 local keyspace = use('redis/keyspace.lua')
@@ -18,45 +12,19 @@ local expiring = use('expiring.lua')
 local failure = use('redis/failure.lua')
 local number = use('redis/number.lua')
 local glob = use('redis/glob.lua')
-local resp = require('resp')
+
+local live = expiring.live
 
 local commands = {}
-local M = {commands = commands}
 
-local SERIAL_COUNT = 65536
-local SERIAL_MAX = 2 ^ 37
-
--- Remembered cursors by their place in a ring: {serial, space id, key}.
-local ring = {}
--- Starts where no earlier run of the server was, so that its cursors are not taken for ours.
-local serial = math.floor(fiber.time() * 1000) % SERIAL_MAX
-
-local function remember(space, key)
-    serial = serial % (SERIAL_MAX - 1) + 1
-    ring[serial % SERIAL_COUNT] = {serial, space.id, key}
-    local first, second = key:byte(1, 2)
-    return ((first or 0) * 256 + (second or 0)) * SERIAL_MAX + serial
-end
-
--- Where a cursor stands: a key, and whether the iteration goes on behind it (GT) or at it (GE).
-local function recall(space, text)
-    local cursor = #text <= 20 and text:find('^%d+$') and (text == '0' or text:sub(1, 1) ~= '0')
-    if not cursor or (#text == 20 and text > '18446744073709551615') then
+-- Reads a cursor: any number of 64 bits, as in Redis; those that we did not give out end the scan
+-- or go on somewhere.
+local function cursor_of(text)
+    local canonical = text == '0' or text:find('^[1-9]%d*$')
+    if not canonical or #text > 20 or (#text == 20 and text > '18446744073709551615') then
         error(resp.error('ERR invalid cursor'))
     end
-    cursor = tonumber(text)
-    if cursor == 0 then
-        return '', 'GE'
-    end
-    local at = cursor % SERIAL_MAX
-    local prefix = math.floor(cursor / SERIAL_MAX) % 65536
-    local entry = ring[at % SERIAL_COUNT]
-    if entry ~= nil and entry[1] == at and entry[2] == space.id then
-        return entry[3], 'GT'
-    end
-    local first, second = math.floor(prefix / 256), prefix % 256
-    -- A key of one byte has no second one: go on there, too.
-    return second == 0 and string.char(first) or string.char(first, second), 'GE'
+    return tonumber(text) % 2 ^ 53
 end
 
 local function parse_options(...)
@@ -72,7 +40,7 @@ local function parse_options(...)
             elseif count < 1 then
                 error(failure.syntax)
             end
-            options.count = tonumber(count)
+            options.count = math.min(tonumber(count), 2 ^ 31)
         elseif name == 'MATCH' and value ~= nil then
             options.pattern = value ~= '*' and value or nil
         elseif name == 'TYPE' and value ~= nil then
@@ -87,48 +55,41 @@ local function parse_options(...)
     return options
 end
 
-local function wanted(options, key, row)
-    return (options.pattern == nil or glob.match(options.pattern, key))
-        and (options.kind == nil or options.kind == (row[4] == nil and 'string' or row[4]))
+local function wanted(options, space, key)
+    if options.pattern ~= nil and not glob.match(options.pattern, key) then
+        return false
+    end
+    local row = live(space, key)
+    if row == nil then
+        return false
+    end
+    return options.kind == nil or options.kind == (row[4] == nil and 'string' or row[4])
+end
+
+-- A space that someone made with an ordered index is returned at once: also a correct scan.
+local function all_keys(space)
+    local keys = {}
+    keyspace.each(space, function(key)
+        keys[#keys + 1] = key
+    end)
+    return keys, 0
 end
 
 function commands.SCAN(client, cursor, ...)
-    local space = keyspace.databases[client.database]
-    local from, iterator = recall(space, cursor)
+    local place = cursor_of(cursor)
     local options = parse_options(...)
-    local prefix = options.pattern ~= nil and glob.prefix(options.pattern) or ''
-    if from < prefix then
-        from, iterator = prefix, 'GE'
+    local space = keyspace.databases[client.database]
+    local keys, next_place = resp.scan(space, place, options.count)
+    if keys == nil then
+        keys, next_place = all_keys(space)
     end
-    local keys = {}
-    local seen = 0
-    local time = expiring.now()
-    local last
-    for _, row in space.index.primary:pairs(from, {iterator = iterator}) do
-        if seen == options.count then
-            return {number.integer_text(remember(space, last)), keys}
+    local found = {}
+    for _, key in ipairs(keys) do
+        if wanted(options, space, key) then
+            found[#found + 1] = key
         end
-        local key, ttl = row[1], row[3]
-        if prefix ~= '' and key:sub(1, #prefix) ~= prefix then
-            break
-        end
-        if (ttl == nil or ttl > time) and wanted(options, key, row) then
-            keys[#keys + 1] = key
-        end
-        seen = seen + 1
-        last = key
     end
-    return {'0', keys}
+    return {number.integer_text(next_place), found}
 end
 
-function M.start(previous)
-    if previous ~= nil then
-        ring, serial = previous.state()
-    end
-end
-
-function M.state()
-    return ring, serial
-end
-
-return M
+return {commands = commands}

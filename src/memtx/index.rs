@@ -276,6 +276,16 @@ impl Index {
         IndexRange::new(self, iterator, key, after, offset)
     }
 
+    /// Walks an unordered index in pieces without state: at least `count` tuples from a place on,
+    /// and the next place, a number of at most 53 bits (see [`Hash::collect_in_order`]). The start
+    /// is 0, and 0 is the end. `None`: the index is ordered.
+    pub fn scan(&self, place: u64, count: usize) -> Option<(Vec<TuplePtr>, u64)> {
+        let Kind::Hash(hash) = &self.kind else { return None };
+        let mut items = Vec::new();
+        let next = hash.collect_in_order(place << 11, count, &mut items);
+        Some((items, next.map_or(0, |hash| hash >> 11)))
+    }
+
     /// How many tuples there are for the iterator type and key. Logarithmic in an ordered index.
     pub fn count(&self, iterator: IteratorType, key: Option<Key<'_>>) -> u64 {
         match &self.kind {

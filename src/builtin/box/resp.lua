@@ -203,4 +203,11 @@ function resp.listen(options)
     return setmetatable({server = server}, Server)
 end
 
+-- Walks a space with a HASH primary index in pieces: about `count` keys from a cursor on and the
+-- next cursor, 0 at the end. A key that is there from the first piece to the last is met once. Nil
+-- if the index is ordered.
+function resp.scan(space, cursor, count)
+    return native.scan(space.id, cursor, count)
+end
+
 return resp

@@ -9,6 +9,7 @@
 
 mod call;
 mod encode;
+mod scan;
 
 use std::cell::{Cell, RefCell};
 use std::net::ToSocketAddrs;
@@ -63,7 +64,8 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("set_gated", lua_resp_set_gated)
         .function("close", lua_resp_close)
         .function("is_connected", lua_resp_is_connected)
-        .function("info", lua_resp_info);
+        .function("info", lua_resp_info)
+        .function("scan", scan::lua_resp_scan);
     Ok(())
 }
 

@@ -30,6 +30,9 @@ use super::reclaim::{Reclaimer, ViewToken};
 /// other bits.
 const DEPTH_MAX: u32 = 22;
 
+/// The bits of a hash that `collect_in_order` tells places apart by.
+const PLACE_MASK: u64 = !0x7ff;
+
 /// When elements of a hash are the same.
 pub trait Identity {
     /// A handle of one word.
@@ -248,6 +251,41 @@ impl<I: Identity> Hash<I> {
             return None;
         }
         first.checked_add(1 << (64 - segment.depth))
+    }
+
+    /// Walk in the order of hashes: append elements with hashes from `from` on, at least `count`
+    /// unless the end comes first, and return where to go on. Places are the upper 53 bits of
+    /// hashes, which a double holds exactly. The walk meets each element once that stays all the
+    /// while, whatever else changes, and it needs no state: what `SCAN` promises.
+    pub fn collect_in_order(
+        &self,
+        from: u64,
+        count: usize,
+        items: &mut Vec<I::Item>,
+    ) -> Option<u64> {
+        let enough = items.len() + count.max(1);
+        let mut from = from;
+        loop {
+            let mut segment = Vec::new();
+            let next = self.collect_segment(from, &mut segment);
+            segment.iter().for_each(|&item| I::prefetch(item));
+            let hashed = segment.into_iter().map(|item| (self.identity.hash(item), item));
+            let mut hashed: Vec<_> = hashed.filter(|&(hash, _)| hash >= from).collect();
+            hashed.sort_unstable_by_key(|&(hash, _)| hash);
+            let mut last_place = None;
+            for (hash, item) in hashed {
+                let place = hash & PLACE_MASK;
+                if items.len() >= enough && last_place != Some(place) {
+                    return Some(place);
+                }
+                last_place = Some(place);
+                items.push(item);
+            }
+            from = next?;
+            if items.len() >= enough {
+                return Some(from);
+            }
+        }
     }
 
     /// The smallest hash that belongs to the segment of this one.
