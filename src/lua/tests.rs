@@ -53,6 +53,25 @@ fn passes(source: &'static str) {
 }
 
 #[test]
+fn compiled_code_loads_what_each_ffi_call_has_left() {
+    passes(
+        r#"
+        local ffi = require('ffi')
+        ffi.cdef('void *memcpy(void *, const void *, size_t)')
+        local source, cell = ffi.new('double[101]'), ffi.new('double[1]')
+        for i = 0, 100 do source[i] = i end
+        jit.opt.start(3)
+        for i = 0, 99 do
+            ffi.C.memcpy(cell, source + i, 8)
+            local first = cell[0]
+            ffi.C.memcpy(cell, source + i + 1, 8)
+            assert(first < cell[0], i)
+        end
+        "#,
+    );
+}
+
+#[test]
 fn yield_works_inside_everything_that_calls_back() {
     passes(
         r#"

@@ -23,6 +23,22 @@ const PAUSE_NORMAL: i32 = 200;
 /// The pause when memory is tight.
 const PAUSE_TIGHT: i32 = 110;
 
+/// LuaJIT's optimization `fuse` moves a load from memory into the instruction that uses the value.
+/// It looks for stores in between but not for FFI calls, which may store as well: with
+/// `local a = f().x; local b = f().x` both may get what the second call has left. What our natives
+/// return goes through memory, so the optimization stays off, whatever level is asked for.
+const KEEP_LOADS_IN_PLACE: &str = r"
+    local opt = jit.opt
+    if opt ~= nil then
+        local start = opt.start
+        function opt.start(...)
+            start(...)
+            start('-fuse')
+        end
+        start('-fuse')
+    end
+";
+
 /// Opens the VM with Lua's own libraries. Once per thread.
 pub fn open() -> Result<()> {
     assert!(MAIN.get().is_null(), "the VM is opened once");
@@ -39,6 +55,8 @@ pub fn open() -> Result<()> {
         ffi::lua_gc(state, ffi::LUA_GCSETPAUSE, PAUSE_NORMAL);
     }
     HOOK_MASK.set(find_hook_mask(state));
+    cx.load(KEEP_LOADS_IN_PLACE.as_bytes(), "=jit")?;
+    cx.call(0, 0)?;
     cdata::prepare(cx)?;
     error::open(cx)?;
     fiber::on_yield(before_switch);
