@@ -192,6 +192,8 @@ impl Transaction {
         self.deadline.set(None);
         self.isolation.set(Isolation::Default);
         self.savepoint_count.set(0);
+        // Savepoints from before its first change have outlived the rollback.
+        self.state.borrow_mut().savepoints.clear();
         self.is_synchronous.set(false);
         self.is_awaited.set(false);
     }

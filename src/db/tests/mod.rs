@@ -135,6 +135,25 @@ fn failed_statement_of_a_transaction_leaves_the_others() {
 }
 
 #[test]
+fn savepoints_of_a_rolled_back_transaction_do_not_stand_for_later_ones() {
+    run_in_fiber(|| {
+        let db = database();
+        create_space(db, 512, "s");
+        db.begin(BeginOptions::default()).unwrap();
+        db.savepoint().unwrap();
+        db.insert(512, &numbers(&[1])).unwrap();
+        db.rollback().unwrap();
+        db.begin(BeginOptions::default()).unwrap();
+        db.insert(512, &numbers(&[2])).unwrap();
+        let savepoint = db.savepoint().unwrap();
+        db.insert(512, &numbers(&[3])).unwrap();
+        db.rollback_to_savepoint(savepoint).unwrap();
+        db.commit().unwrap();
+        assert_eq!(select(db, 512), ["[2]"]);
+    });
+}
+
+#[test]
 fn ddl_is_taken_back_with_its_transaction() {
     run_in_fiber(|| {
         let db = database();
