@@ -8,12 +8,16 @@ use std::process::ExitCode;
 
 use super::command_line::{self, Cat, Command, Program};
 use super::{background, check, script, world};
+use crate::base::error_injection;
 use crate::config::variable::environment_list;
 use crate::wal::cat;
 
 /// Runs the program with the arguments of the process.
 pub fn run() -> ExitCode {
     world::remember_start_folder();
+    for name in error_injection::set_from_environment() {
+        eprintln!("LYCOSA_ERROR_INJECTION: there is no fault '{name}'");
+    }
     let arguments: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let program = Program::of(arguments.first().map_or("", String::as_str));
