@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::command_line::Selection;
+use super::process;
 use super::world::{self, Machine};
 use crate::base::limits;
 use crate::config::{self, Configuration, Problems};
@@ -185,7 +186,7 @@ impl Background {
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log_file)?;
         let mut command = std::process::Command::new(std::env::current_exe()?);
-        command.arg("--name").arg(&self.name);
+        command.arg("--name").arg(&self.name).env(process::BACKGROUND_MARK, "1");
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }

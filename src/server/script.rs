@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use super::command_line::{Action, Connect, Instance, Lua};
+use super::command_line::{Action, Connect, Instance, Lua, Selection};
 use super::world::{self, Machine};
-use super::{logging, shutdown, signals};
+use super::{background, logging, process, reload, shutdown, signals};
 use crate::base::error::{Error, Result};
 use crate::base::version;
 use crate::lua::Context;
@@ -48,10 +48,27 @@ pub fn run_instance(instance: &Instance) -> ExitCode {
         }
     };
     // Wrong configuration is told before anything starts.
-    if let Err(problems) = config::load(&Machine, &target.name, target.config.as_deref()) {
-        eprintln!("{problems}");
-        return ExitCode::FAILURE;
+    let configuration = match config::load(&Machine, &target.name, target.config.as_deref()) {
+        Ok(configuration) => configuration,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if process::goes_to_background(&configuration) {
+        return background::start(&Selection {
+            names: vec![target.name],
+            config: target.config,
+            name: None,
+        });
     }
+    let _pid_file = match process::apply(&configuration) {
+        Ok(pid_file) => pid_file,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let name = target.name.clone();
     builtin::config::set_loader(Rc::new(move || {
         config::load(&Machine, &target.name, target.config.as_deref())
@@ -60,8 +77,23 @@ pub fn run_instance(instance: &Instance) -> ExitCode {
     in_lua(&name, move |cx| {
         actions(cx, &command.actions)?;
         method(cx, "config", "_startup", &[])?;
+        banner(&configuration);
+        if let Some(file) = configuration.text("app.file") {
+            reload::watch(file)?;
+        }
         if command.interactive { console(cx) } else { Ok(()) }
     })
+}
+
+/// Says what listens where. What the application opens, it says itself.
+fn banner(configuration: &config::Configuration) {
+    let names = configuration.names();
+    tracing::info!("{} {} runs instance {}", version::PACKAGE, version::LYCOSA, names.instance);
+    if configuration.flag("console.enabled") == Some(true)
+        && let Some(socket) = configuration.text("console.socket")
+    {
+        tracing::info!("console: lycosa connect {socket}");
+    }
 }
 
 /// Opens a console on an instance: by the path of its socket, its name, or its URI.

@@ -27,8 +27,10 @@ pub fn remember_start_folder() {
     START_FOLDER.get_or_init(|| std::env::current_dir().unwrap_or_default());
 }
 
-fn absolute(path: &str) -> PathBuf {
-    START_FOLDER.get().map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+/// The path from the folder that the program was started in.
+pub fn absolute(path: impl AsRef<Path>) -> PathBuf {
+    let path = path.as_ref();
+    START_FOLDER.get().map_or_else(|| path.to_path_buf(), |folder| folder.join(path))
 }
 
 impl World for Machine {
