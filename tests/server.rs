@@ -1,0 +1,258 @@
+//! The program as its users run it: scripts, instances, the console, signals, the log, reload.
+//!
+//! Every process is ended by a guard, and every wait is for a condition, with a bound.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a condition.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// A running program; it does not outlive the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Most have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.0.id()).expect("a pid");
+        // SAFETY: a signal to a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_for("the process to end", || {
+            status = self.0.try_wait().expect("a child");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+}
+
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT_MAX;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waiting for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn program(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lycosa"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).env("HOME", folder);
+    command
+}
+
+/// Runs a program that ends by itself.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = program(folder, arguments);
+    let out = folder.join("stdout");
+    let err = folder.join("stderr");
+    command.stdout(std::fs::File::create(&out).expect("a file"));
+    command.stderr(std::fs::File::create(&err).expect("a file"));
+    let mut process = Process(command.spawn().expect("the program"));
+    let status = process.wait();
+    let read = |path| std::fs::read(path).expect("a file");
+    Output { status, stdout: read(out), stderr: read(err) }
+}
+
+/// Starts a program that goes on; what it says is in the file `log`.
+fn start(folder: &Path, arguments: &[&str]) -> Process {
+    let log = std::fs::File::create(folder.join("log")).expect("a file");
+    let mut command = program(folder, arguments);
+    command.stdout(log.try_clone().expect("a file")).stderr(log);
+    Process(command.spawn().expect("the program"))
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, content).expect("a file");
+    }
+    folder
+}
+
+const INSTANCE: &str = "\
+app: {file: app/main.lua}
+groups: {g: {replicasets: {r: {instances: {i: {}}}}}}
+";
+
+#[test]
+fn a_wrong_configuration_is_told_with_its_place() {
+    let folder = folder_with(&[("config.yaml", "log:\n  levle: 5\n")]);
+    let output = run(folder.path(), &["--name", "i", "--config", "config.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("config.yaml:2") && said.contains("levle"), "{said}");
+}
+
+#[test]
+fn a_script_gets_its_arguments_and_gives_its_status() {
+    let script = "#!/usr/bin/env tarantool\nprint(arg[0], arg[1], #arg, ...) os.exit(7)";
+    let folder = folder_with(&[("s.lua", script)]);
+    let output = run(folder.path(), &["s.lua", "one", "-e"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "s.lua\tone\t2\tone\t-e\n");
+    assert_eq!(output.status.code(), Some(7));
+}
+
+#[test]
+fn a_script_that_ends_ends_the_process() {
+    let folder = folder_with(&[("s.lua", "require('fiber').create(print, 'in a fiber')")]);
+    let output = run(folder.path(), &["s.lua"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "in a fiber\n");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn an_error_in_a_script_is_told_as_tarantool_does() {
+    let folder = folder_with(&[("s.lua", "\nerror('oops')")]);
+    let output = run(folder.path(), &["s.lua"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "LuajitError: s.lua:2: oops\nfatal error, exiting the event loop\n"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// Sends statements and returns everything that came back until the console closed.
+fn talk(path: &Path, statements: &str) -> String {
+    let mut stream = UnixStream::connect(path).expect("a console");
+    stream.set_read_timeout(Some(WAIT_MAX)).expect("a timeout");
+    stream.write_all(statements.as_bytes()).expect("written");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).expect("the console's words");
+    said
+}
+
+#[test]
+fn a_console_answers_over_its_socket_as_tarantool_does() {
+    let script = "require('console').listen('unix/:./c.sock')";
+    let folder = folder_with(&[("s.lua", script)]);
+    let _process = start(folder.path(), &["s.lua"]);
+    let socket = folder.path().join("c.sock");
+    wait_for("the console", || UnixStream::connect(&socket).is_ok());
+    let said = talk(
+        &socket,
+        "1, nil, 'x'\nlocal a = 1\nerror('x')\nerror({a = 1})\n\\foo\n\\set output lua\n\
+         {1, 2, {a = 'q'}}, nil\n\\set output lua,block\n{1, {b = {}}}\n\\set output yaml\n\
+         x y\n\\set delimiter ;\n1\n+ 2;\n\\quit;\n",
+    );
+    let expected = "\
+Tarantool 3.8.0 (Lua console)                                  \n\
+type 'help' for interactive help                               \n\
+---\n- 1\n- null\n- x\n...\n---\n...\n---\n- error: x\n...\n---\n- error:\n    a: 1\n...\n\
+---\n- error: Invalid command \\foo. Type \\help for help.\n...\n\
+true;{1, 2, {a = \"q\"}}, nil;true;{\n  1,\n  {\n    b = {\n\n    }\n  }\n};---\n- true\n...\n\
+---\n- error: '[string \"x y\"]:1: ''='' expected near ''y'''\n...\n---\n...\n---\n- 3\n...\n";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn connect_talks_to_a_console() {
+    let script = "require('console').listen('unix/:./c.sock')";
+    let folder = folder_with(&[("s.lua", script), ("input", "1 + 1\nerror('no')\n")]);
+    let _process = start(folder.path(), &["s.lua"]);
+    wait_for("the console", || UnixStream::connect(folder.path().join("c.sock")).is_ok());
+    let mut command = program(folder.path(), &["connect", "c.sock"]);
+    let input = std::fs::File::open(folder.path().join("input")).expect("a file");
+    let out = folder.path().join("answers");
+    command.stdin(input).stdout(std::fs::File::create(&out).expect("a file"));
+    let mut client = Process(command.spawn().expect("the program"));
+    assert!(client.wait().success());
+    let said = text(out);
+    assert!(said.contains("---\n- 2\n...\n") && said.contains("- error: 'no'\n"), "{said}");
+}
+
+#[test]
+fn sigterm_runs_the_triggers_and_ends_with_success() {
+    let script = "\
+require('trigger').set('box.ctl.on_shutdown', 'bad', function() error('bad one') end)
+require('trigger').set('box.ctl.on_shutdown', 'good', function()
+    require('fiber').sleep(0.001)
+    print('good bye')
+end)
+require('log').info('ready')
+require('fiber').sleep(600)";
+    let folder = folder_with(&[("s.lua", script)]);
+    let mut process = start(folder.path(), &["s.lua"]);
+    let log = folder.path().join("log");
+    wait_for("the script", || text(&log).contains("ready"));
+    process.signal(libc::SIGTERM);
+    assert_eq!(process.wait().code(), Some(0));
+    let said = text(&log);
+    assert!(said.contains("good bye") && said.contains("bad one"), "{said}");
+}
+
+#[test]
+fn sighup_opens_the_log_file_again() {
+    let script = "\
+local log, fiber = require('log'), require('fiber')
+log.cfg({log = 'file:x.log'})
+while true do log.info('still here') fiber.sleep(0.005) end";
+    let folder = folder_with(&[("s.lua", script)]);
+    let process = start(folder.path(), &["s.lua"]);
+    let (log, old) = (folder.path().join("x.log"), folder.path().join("x.log.1"));
+    wait_for("the log", || text(&log).contains("I> still here"));
+    std::fs::rename(&log, &old).expect("renamed");
+    process.signal(libc::SIGHUP);
+    wait_for("the new log", || text(&log).contains("I> still here"));
+    assert!(text(&log).contains("log file has been reopened"));
+    drop(process);
+    assert!(text(&old).contains("got signal #1 (Hangup)"));
+}
+
+fn application(answer: &str) -> String {
+    format!(
+        "local source = debug.getinfo(1, 'S').source
+local reload = package.loaded.reload or dofile((source:match('^@(.*/)') or '') .. 'reload.lua')
+local M = {{}}
+function M.start()
+    require('log').info('the answer is %s', {answer})
+end
+return reload.entry(M, source)
+"
+    )
+}
+
+#[test]
+fn a_saved_file_takes_effect_unless_it_is_broken() {
+    let reload = include_str!("../lua/reload.lua");
+    let folder = folder_with(&[
+        ("config.yaml", INSTANCE),
+        ("app/main.lua", &application("41")),
+        ("app/reload.lua", reload),
+    ]);
+    let mut process = start(folder.path(), &["--name", "i", "--config", "config.yaml"]);
+    let log = folder.path().join("log");
+    let main = folder.path().join("app/main.lua");
+    wait_for("the watcher", || text(&log).contains("take effect when they are saved"));
+    assert!(text(&log).contains("the answer is 41"));
+    std::fs::write(&main, application("42")).expect("saved");
+    wait_for("the new version", || text(&log).contains("the answer is 42"));
+    std::fs::write(&main, application("no_such_variable.x")).expect("saved");
+    wait_for("the refusal", || text(&log).contains("the old version goes on"));
+    assert!(text(&log).contains("main.lua:5: "), "{}", text(&log));
+    std::fs::write(&main, "this is no Lua").expect("saved");
+    wait_for("the second refusal", || text(&log).matches("the old version goes on").count() == 2);
+    std::fs::write(&main, application("43")).expect("saved");
+    wait_for("the last version", || text(&log).contains("the answer is 43"));
+    process.signal(libc::SIGINT);
+    assert_eq!(process.wait().code(), Some(0));
+    assert!(!folder.path().join("var/run/i/tarantool.pid").exists());
+}
