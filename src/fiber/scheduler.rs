@@ -182,20 +182,22 @@ pub(super) fn make_ready_by_id(id: u64) -> bool {
 
 /// Switches away until someone makes the fiber ready. Yields.
 pub fn suspend() {
-    let fiber = current();
-    SCHEDULER.with(|scheduler| {
-        for hook in scheduler.yield_hooks.borrow().iter() {
-            hook(&fiber);
-        }
+    CURRENT.with_borrow(|current| {
+        let fiber = current.as_ref().expect("called inside a fiber");
+        SCHEDULER.with(|scheduler| {
+            for hook in scheduler.yield_hooks.borrow().iter() {
+                hook(fiber);
+            }
+        });
     });
-    drop(fiber);
     switch();
 }
 
 fn switch() {
     let forbidden = SCHEDULER.with(|scheduler| scheduler.forbidden.get());
     assert_eq!(forbidden, 0, "a fiber switch where none may happen");
-    let yielder = current().0.yielder.get();
+    let yielder = CURRENT
+        .with_borrow(|current| current.as_ref().expect("called inside a fiber").0.yielder.get());
     // SAFETY: the yielder lives on this fiber's stack, below every frame of it.
     unsafe { (*yielder).suspend(()) };
 }

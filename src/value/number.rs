@@ -155,6 +155,9 @@ pub fn format_general(value: f64, digits: usize) -> String {
         return if value < 0.0 { "-inf" } else { "inf" }.to_owned();
     }
     let digits = digits.max(1);
+    if let Some(short) = format_short(value, digits) {
+        return short;
+    }
     // `{:e}` rounds correctly to the digits asked for, so its exponent is the one `%g` decides by.
     let scientific = format!("{value:.*e}", digits - 1);
     let (mantissa, exponent) =
@@ -167,6 +170,21 @@ pub fn format_general(value: f64, digits: usize) -> String {
     }
     let fraction = usize::try_from(digits as i32 - 1 - exponent).unwrap_or(0);
     trim_zeros(&format!("{value:.fraction$}")).to_owned()
+}
+
+/// The shortest text that reads back as the same number, where that is what `%g` prints: it has
+/// no more digits than asked for, and no more than 15, which every double tells apart.
+fn format_short(value: f64, digits: usize) -> Option<String> {
+    let magnitude = value.abs();
+    if digits > 15 || !(1e-4..1e15).contains(&magnitude) {
+        return None;
+    }
+    let mut buffer = ryu::Buffer::new();
+    let text = trim_zeros(buffer.format_finite(value));
+    let count = text.bytes().filter(u8::is_ascii_digit).count();
+    // Zeros in front count too, so this errs on the slow side; and none may stand behind.
+    (count <= digits && !text.contains('e') && magnitude < 10f64.powi(digits as i32))
+        .then(|| text.to_owned())
 }
 
 fn trim_zeros(text: &str) -> &str {
