@@ -199,10 +199,18 @@ local function apply_lua(self)
     end
 end
 
-local function apply_compat()
+-- Options of behaviour that this server has only one of are not known to `compat`: choosing is
+-- answered by an alert.
+local function apply_compat(self)
     local compat = require('compat')
+    local known = compat._options()
     for name, value in pairs(native.get_candidate('compat') or {}) do
-        compat[name] = value
+        if known[name] ~= nil then
+            compat[name] = value
+        elseif native.is_given('compat.' .. name) then
+            warn(self, ('compat.%s: there is no choice between old and new here'):format(name),
+                'compat_' .. name)
+        end
     end
 end
 
@@ -395,7 +403,7 @@ end
 
 local function apply(self)
     apply_lua(self)
-    apply_compat()
+    apply_compat(self)
     native.make_folders()
     apply_console()
     apply_box_cfg(self)

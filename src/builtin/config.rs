@@ -49,6 +49,7 @@ pub(super) fn open(cx: Context<'_>) -> Result<()> {
         .function("commit", lua_config_commit)
         .function("get", lua_config_get)
         .function("get_candidate", lua_config_get_candidate)
+        .function("is_given", lua_config_is_given)
         .function("names", lua_config_names)
         .function("peers", lua_config_peers)
         .function("instances", lua_config_instances)
@@ -120,6 +121,13 @@ fn lua_config_get(cx: Context<'_>) -> Result<usize> {
 /// The same of what is being applied.
 fn lua_config_get_candidate(cx: Context<'_>) -> Result<usize> {
     push_option(cx, &*candidate()?)
+}
+
+/// `is_given(path)`: whether the candidate configures it.
+fn lua_config_is_given(cx: Context<'_>) -> Result<usize> {
+    let path = cx.check_text(1)?;
+    cx.push_boolean(candidate()?.is_given(path));
+    Ok(1)
 }
 
 fn push_option(cx: Context<'_>, configuration: &Configuration) -> Result<usize> {

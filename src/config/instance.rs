@@ -115,6 +115,11 @@ impl Configuration {
         self.parts.own.full.path(path)
     }
 
+    /// Whether the option at a dotted path was configured, rather than left at its default.
+    pub fn is_given(&self, path: &str) -> bool {
+        self.parts.own.given.path(path).is_some()
+    }
+
     /// The option at a dotted path, when it is text.
     pub fn text(&self, path: &str) -> Option<&str> {
         self.value(path).and_then(Value::as_str)
