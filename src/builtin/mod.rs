@@ -21,6 +21,7 @@ mod msgpack;
 pub mod serializer;
 mod socket;
 mod tarantool;
+mod title;
 mod utf8;
 pub mod uuid;
 mod varbinary;
@@ -58,6 +59,7 @@ static MODULES: &[Builtin] = modules! {
     "internal.env": None, Some(include_str!("env.lua"));
     "internal.loaders": Some(loaders::open), Some(include_str!("loaders.lua"));
     "internal.luasocket": None, Some(include_str!("luasocket.lua"));
+    "internal.msgpack_object": Some(msgpack::open_object), Some(include_str!("msgpack_object.lua"));
     "internal.string": None, Some(include_str!("string.lua"));
     "internal.table": None, Some(include_str!("table.lua"));
     "internal.trigger": None, Some(include_str!("trigger_list.lua"));
@@ -73,6 +75,7 @@ static MODULES: &[Builtin] = modules! {
     "strict": None, Some(include_str!("strict.lua"));
     "tap": None, Some(include_str!("tap.lua"));
     "tarantool": Some(tarantool::open), Some(include_str!("tarantool.lua"));
+    "title": Some(title::open), Some(include_str!("title.lua"));
     "trigger": None, Some(include_str!("trigger.lua"));
     "ulid": None, Some(include_str!("ulid.lua"));
     "uri": None, Some(include_str!("uri.lua"));

@@ -1,6 +1,7 @@
 -- msgpack: encodes Lua values as MessagePack and decodes them, from strings and from buffers.
 
 local ffi = require('ffi')
+local add_objects = require('internal.msgpack_object')
 local native = ...
 
 local error, select, tonumber, type = error, select, tonumber, type
@@ -122,6 +123,8 @@ local function extend(instance)
 
     instance.decode_array_header = decode_array_header
     instance.decode_map_header = decode_map_header
+
+    add_objects(instance)
 
     function instance.new()
         return extend(native.new())

@@ -10,9 +10,9 @@
 use std::cell::RefCell;
 
 use crate::base::error::{Error, Result};
-use crate::builtin::serializer::{self, Config, Instance, failure};
+use crate::builtin::serializer::{self, CdataCodec, Config, Instance, failure};
 use crate::client_error;
-use crate::lua::{Context, Kind, Module, push_function};
+use crate::lua::{Cdata, Context, CtypeId, Kind, Module, push_function};
 use crate::value::msgpack::{self as mp, Reader};
 
 thread_local! {
@@ -25,10 +25,15 @@ const BUFFER_KEPT_MAX: usize = 256 * 1024;
 
 /// Pushes `new` and what the Lua half builds the module from.
 pub fn open(cx: Context<'_>) -> Result<()> {
+    Module::new(cx).function("new", lua_msgpack_new).function("size_of", lua_msgpack_size_of);
+    Ok(())
+}
+
+/// Pushes what `msgpack.object` builds on.
+pub fn open_object(cx: Context<'_>) -> Result<()> {
     Module::new(cx)
-        .function("new", lua_msgpack_new)
-        .function("size_of", lua_msgpack_size_of)
-        .function("check", lua_msgpack_check);
+        .function("check", lua_msgpack_check)
+        .function("register", lua_msgpack_register_object);
     Ok(())
 }
 
@@ -121,13 +126,6 @@ fn lua_msgpack_decode_pointer(cx: Context<'_>) -> Result<usize> {
     Ok(2)
 }
 
-/// `check(string)`: how long the first value is; an error if it is malformed.
-fn lua_msgpack_check(cx: Context<'_>) -> Result<usize> {
-    let size = mp::check(cx.check_bytes(1)?).map_err(|_| invalid())?;
-    cx.push_integer(size as i64);
-    Ok(1)
-}
-
 /// `size_of(address)`: how long the value at an address is, trusting its memory.
 fn lua_msgpack_size_of(cx: Context<'_>) -> Result<usize> {
     cx.push_nil();
@@ -138,4 +136,44 @@ fn lua_msgpack_size_of(cx: Context<'_>) -> Result<usize> {
     reader.skip().ok_or_else(invalid)?;
     cx.push_integer(reader.position() as i64);
     Ok(1)
+}
+
+/// `check(bytes, offset)`: how long the value at an offset (from 0) is.
+fn lua_msgpack_check(cx: Context<'_>) -> Result<usize> {
+    let data = cx.check_bytes(1)?;
+    let offset = usize::try_from(cx.check_integer(2)?).unwrap_or(usize::MAX);
+    let rest = data.get(offset..).unwrap_or_default();
+    let size = mp::check(rest).map_err(|_| invalid())?;
+    cx.push_integer(size as i64);
+    Ok(1)
+}
+
+/// Where the bytes of a `struct msgpack_object` are.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Object {
+    data: *const u8,
+    size: usize,
+}
+
+/// `register(ctype id)`: has objects be written as the bytes they hold.
+fn lua_msgpack_register_object(cx: Context<'_>) -> Result<usize> {
+    fn encode(
+        _: Context<'_>,
+        _: i32,
+        cdata: Cdata<'_>,
+        out: &mut Vec<u8>,
+        _: &Config,
+    ) -> Result<()> {
+        // SAFETY: registered for this type, which keeps its bytes alive.
+        let bytes = unsafe {
+            let object = cdata.read::<Object>();
+            std::slice::from_raw_parts(object.data, object.size)
+        };
+        out.extend_from_slice(bytes);
+        Ok(())
+    }
+    let id = cx.check_integer(1)? as CtypeId;
+    serializer::register_cdata(id, CdataCodec { encode, text: None, is_binary: false });
+    Ok(0)
 }

@@ -209,15 +209,12 @@ fn lua_socket_write(cx: Context<'_>) -> Result<usize> {
     let rest = &data[offset..];
     // A closed peer is an error here, not a signal; what is no socket has no such flag.
     // SAFETY: the bytes are valid for the call.
-    let result =
-        checked(unsafe { libc::send(fd, rest.as_ptr().cast(), rest.len(), libc::MSG_NOSIGNAL) })
-            .or_else(|error| match error.raw_os_error() {
-                // SAFETY: as above.
-                Some(libc::ENOTSOCK) => {
-                    checked(unsafe { libc::write(fd, rest.as_ptr().cast(), rest.len()) })
-                }
-                _ => Err(error),
-            });
+    let sent = unsafe { libc::send(fd, rest.as_ptr().cast(), rest.len(), libc::MSG_NOSIGNAL) };
+    let mut result = checked(sent);
+    if result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOTSOCK)) {
+        // SAFETY: as above.
+        result = checked(unsafe { libc::write(fd, rest.as_ptr().cast(), rest.len()) });
+    }
     push_result(cx, result, |count| cx.push_integer(count as i64))
 }
 

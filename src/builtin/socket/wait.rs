@@ -46,8 +46,11 @@ fn watch(fd: RawFd) -> io::Result<Rc<Watched>> {
         if let Some(watched) = all.get(&fd).and_then(Weak::upgrade) {
             return Ok(watched);
         }
+        let interest = Interest::READABLE | Interest::WRITABLE;
         let watched = Rc::new(Watched {
-            fd: AsyncFd::with_interest(fd, Interest::READABLE | Interest::WRITABLE)?,
+            // SAFETY: `close` waits until nobody has this registration any more, and a socket that
+            // is collected has no waiting fiber, so the descriptor is open while it is registered.
+            fd: unsafe { AsyncFd::register_with_interest(fd, interest) }?,
             closing: Notify::new(),
             is_closing: Cell::new(false),
         });

@@ -243,13 +243,13 @@ impl Encoder<'_, '_> {
         match field {
             Field::String(text) => {
                 let style = self.string_style(slot, text);
-                return self.string(text, style);
+                self.string(text, style)
             }
             Field::Cdata(cdata) => {
                 let codec = serializer::codec(cdata.type_id()).filter(|codec| codec.text.is_some());
                 let Some(codec) = codec else { return self.plain(b"null") };
                 let text = codec.text.map(|text| text(cdata)).unwrap_or_default();
-                return if codec.is_binary { self.binary(&text) } else { self.plain(&text) };
+                if codec.is_binary { self.binary(&text) } else { self.plain(&text) }
             }
             Field::Error => {
                 let message = self.cx.error(slot).map(|error| error.message().to_owned());

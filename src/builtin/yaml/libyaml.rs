@@ -26,6 +26,7 @@ pub enum Style {
 pub struct Emitter {
     raw: Box<yaml_emitter_t>,
     /// Written through a raw pointer by `write`.
+    #[expect(clippy::box_collection, reason = "libyaml keeps the address of the vector itself")]
     output: Box<Vec<u8>>,
 }
 
