@@ -145,7 +145,8 @@ fn push_index(cx: Context<'_>, index: &Index, space: &Space) {
         set_flag(cx, "is_nullable", part.is_nullable());
         set_flag(cx, "exclude_null", part.exclude_null);
         set_text(cx, "sort_order", part.order.name());
-        if let Some(collation) = collation::definition(part.collation) {
+        // Id 0 is the collation that does nothing, as good as none.
+        if let Some(collation) = collation::definition(part.collation).filter(|it| it.id != 0) {
             set_text(cx, "collation", &collation.name);
         }
         if let Some(path) = &part.path {

@@ -14,7 +14,7 @@ use sha1::{Digest, Sha1};
 use super::host::{set_flag, set_number, set_text};
 use super::space::{database, id};
 use super::trigger::push_tuple;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, Type};
 use crate::base::version;
 use crate::client_error;
 use crate::db::access::{self, denied, effective_user, set_effective_user};
@@ -88,8 +88,9 @@ fn lua_sequence_current(cx: Context<'_>) -> Result<usize> {
 }
 
 fn lua_sequence_set(cx: Context<'_>) -> Result<usize> {
-    let value = cx.integer(2).ok_or_else(|| cx.bad_argument(2, "expected a number as 2 argument"));
-    database()?.sequence_set(id(cx, 1)?, value?)?;
+    let expected = || Error::new(Type::Luajit, "expected int64_t as 2 argument");
+    let value = cx.integer(2).ok_or_else(expected)?;
+    database()?.sequence_set(id(cx, 1)?, value)?;
     Ok(0)
 }
 

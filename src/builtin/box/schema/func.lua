@@ -24,6 +24,50 @@ local CREATE_OPTIONS = {
 local func = {}
 box.schema.func = func
 
+--
+-- Compiling
+--
+
+-- Globals of a sandboxed function.
+local SANDBOX = {
+    'assert', 'error', 'ipairs', 'math', 'next', 'pairs', 'pcall', 'print', 'select', 'string',
+    'table', 'tonumber', 'tostring', 'type', 'unpack', 'utf8', 'xpcall',
+}
+
+-- Compiled bodies by function id.
+local compiled = {}
+
+local function sandbox()
+    local globals = {}
+    for _, name in ipairs(SANDBOX) do
+        local value = rawget(_G, name)
+        -- Copies, so that a sandboxed function cannot change what others see.
+        globals[name] = type(value) == 'table' and table.copy(value) or value
+    end
+    return globals
+end
+
+-- The function that a body defines.
+local function compile(name, body, is_sandboxed, level)
+    local chunk, problem = loadstring('return ' .. body)
+    local is_done, run
+    if chunk ~= nil then
+        if is_sandboxed then
+            setfenv(chunk, sandbox())
+        end
+        is_done, run = pcall(chunk)
+        problem = not is_done and tostring(run) or "given body doesn't define a function"
+    end
+    if type(run) ~= 'function' then
+        box.error(box.error.LOAD_FUNCTION, name, problem, level + 1)
+    end
+    return run
+end
+
+--
+-- Definitions
+--
+
 -- The least free id.
 local function next_id(name)
     local id = native.generate_func_id()
@@ -66,6 +110,9 @@ function func.create(name, options)
     if type(options.trigger) == 'string' then
         options.trigger = {options.trigger}
     end
+    if options.language:upper() == 'LUA' and options.body ~= '' then
+        compile(name, options.body, options.is_sandboxed, 2)
+    end
     local kept = check.map(table.copy(options.opts))
     kept.is_multikey = options.is_multikey or nil
     kept.takes_raw_args = options.takes_raw_args or nil
@@ -101,39 +148,6 @@ end
 --
 -- Calling
 --
-
--- Globals of a sandboxed function.
-local SANDBOX = {
-    'assert', 'error', 'ipairs', 'math', 'next', 'pairs', 'pcall', 'print', 'select', 'string',
-    'table', 'tonumber', 'tostring', 'type', 'unpack', 'utf8', 'xpcall',
-}
-
--- Compiled bodies by function id.
-local compiled = {}
-
-local function sandbox()
-    local globals = {}
-    for _, name in ipairs(SANDBOX) do
-        local value = rawget(_G, name)
-        -- Copies, so that a sandboxed function cannot change what others see.
-        globals[name] = type(value) == 'table' and table.copy(value) or value
-    end
-    return globals
-end
-
-local function compile(id, name, body, is_sandboxed)
-    local chunk, problem = loadstring('return ' .. body, '=' .. name)
-    if chunk ~= nil and is_sandboxed then
-        setfenv(chunk, sandbox())
-    end
-    local run = chunk ~= nil and chunk()
-    if type(run) ~= 'function' then
-        box.error(box.error.LOAD_FUNCTION, name,
-            problem or 'given body doesn\'t define a function', 3)
-    end
-    compiled[id] = run
-    return run
-end
 
 -- What `name` means when the function has no body: a global, `a.b.c` or `a.b:method`. Returns the
 -- function and the object of the method.
@@ -174,7 +188,8 @@ function func.call(name, ...)
     local id, body, is_sandboxed, owner = native.func_access(name)
     local run, object
     if body ~= '' then
-        run = compiled[id] or compile(id, name, body, is_sandboxed)
+        run = compiled[id] or compile(name, body, is_sandboxed, 2)
+        compiled[id] = run
     else
         run, object = find_global(name)
         if run == nil then

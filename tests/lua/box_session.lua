@@ -1,0 +1,69 @@
+-- box.session: who a fiber works for.
+local fiber = require('fiber')
+local tap = require('tap')
+
+box.cfg{}
+
+local test = tap.test('box_session')
+test:plan(27)
+
+local session = box.session
+test:is(session.type(), 'background', 'the main fiber has a background session')
+test:is_deeply({session.user(), session.uid(), session.euid()}, {'admin', 1, 1}, 'of admin')
+test:is_deeply({session.fd(), session.peer(), session.sync()}, {-1, nil, 0}, 'without a peer')
+test:ok(session.exists() and session.exists(session.id()), 'it exists')
+test:is(session.exists(1000000), false, 'another does not')
+
+local function message(run, ...)
+    return tostring((select(2, pcall(run, ...))))
+end
+test:is(message(session.fd, 1000000), 'session.fd(): session does not exist', 'fd of none')
+test:is(message(session.exists, 1, 2), 'session.exists(sid): bad arguments', 'two arguments')
+
+session.storage.value = 5
+test:is(session.storage.value, 5, 'storage is kept')
+local id = session.id()
+local child = fiber.new(function()
+    return session.id(), session.storage.value, session.user()
+end)
+child:set_joinable(true)
+local _, child_id, child_value, child_user = child:join()
+test:isnt(child_id, id, 'another fiber has another session')
+test:isnil(child_value, 'and storage')
+test:is(child_user, 'admin', 'of admin, whoever made the fiber')
+child = nil
+test:is(session.exists(child_id), false, 'which ends with the fiber')
+
+test:is(session.su('guest', session.effective_user), 'guest', 'su calls for another user')
+test:is(session.su('guest', session.user), 'admin', 'the user of the session stays')
+test:is(session.euid(), 1, 'and it is undone')
+test:is(message(session.su, 'guest', function() error('oops', 0) end), 'oops', 'after an error too')
+test:is(session.euid(), 1, 'it is undone')
+test:is(message(session.su, 'nobody'), "User 'nobody' is not found", 'su to nobody')
+session.su('guest')
+test:is_deeply({session.user(), session.effective_user()}, {'guest', 'guest'}, 'su for good')
+test:is(message(function() box.space._space:delete(1) end),
+    "Write access to space '_space' is denied for user 'guest'", 'access is checked')
+session.su('admin')
+
+local is_pushed, err = session.push(1)
+test:is(is_pushed, nil, 'push')
+test:is(tostring(err), "Session 'background' does not support push()", 'is not for everybody')
+
+local function first() end
+local function second() end
+session.on_connect(first)
+session.on_connect(second)
+test:is_deeply(session.on_connect(), {second, first}, 'triggers run newest first')
+session.on_connect(nil, first)
+session.on_connect(nil, nil, 'nothing')
+test:is_deeply(session.on_connect(), {second}, 'and are taken away')
+test:like(message(session.on_connect, 5), 'trigger reset: incorrect arguments', 'or refused')
+session.on_connect(nil, second)
+
+session.settings.sql_seq_scan = false
+test:is(session.settings.sql_seq_scan, false, 'settings change')
+test:is(message(function() session.settings.sql_seq_scan = 5 end),
+    'Session setting sql_seq_scan expected a value of type boolean', 'within their type')
+
+os.exit(test:check() and 0 or 1)
