@@ -1,9 +1,18 @@
 //! Runs each file of `tests/lua` with our own binary: it must exit with 0 and print a TAP plan
-//! without a failed check.
+//! without a failed check. Each gets an empty working directory, so that its database is its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+/// A new working directory for a file.
+fn empty_directory(file: &Path) -> PathBuf {
+    let name = file.file_stem().unwrap_or_default();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lua").join(name);
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).expect("the directory can be made");
+    directory
+}
 
 /// A file that takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -25,6 +34,7 @@ fn lua_files_pass() {
                 .arg(TIME_LIMIT.as_secs().to_string())
                 .arg(env!("CARGO_BIN_EXE_lycosa"))
                 .arg(path)
+                .current_dir(empty_directory(path))
                 .stdin(Stdio::null())
                 .output()
                 .expect("the program starts")

@@ -66,6 +66,7 @@ static MODULES: &[Builtin] = modules! {
     "internal.tweaks": None, Some(include_str!("tweaks.lua"));
     "internal.utf8": Some(utf8::open), Some(include_str!("utf8.lua"));
     "json": Some(json::open), Some(include_str!("json.lua"));
+    "key_def": Some(r#box::key_def::open), Some(include_str!("box/key_def.lua"));
     "log": Some(log::open), Some(include_str!("log.lua"));
     "msgpack": Some(msgpack::open), Some(include_str!("msgpack.lua"));
     "pickle": None, Some(include_str!("pickle.lua"));

@@ -14,6 +14,7 @@ use super::trigger::LuaFunction;
 use crate::base::error::Result;
 use crate::db::{Host, Index, IndexKind, Space};
 use crate::lua::{self, Context, Kind, Module};
+use crate::tuple::key_def::Part;
 use crate::value::collation;
 
 /// The kinds of objects that Lua follows, by their place in `FOLLOWERS`.
@@ -139,20 +140,62 @@ fn push_index(cx: Context<'_>, index: &Index, space: &Space) {
     }
     cx.new_table(definition.key_def.parts().len(), 0);
     for (number, part) in (1..).zip(definition.key_def.parts()) {
-        cx.new_table(0, 8);
-        set_number(cx, "fieldno", part.field + 1);
-        set_text(cx, "type", part.kind.name());
-        set_flag(cx, "is_nullable", part.is_nullable());
-        set_flag(cx, "exclude_null", part.exclude_null);
-        set_text(cx, "sort_order", part.order.name());
-        // Id 0 is the collation that does nothing, as good as none.
-        if let Some(collation) = collation::definition(part.collation).filter(|it| it.id != 0) {
-            set_text(cx, "collation", &collation.name);
-        }
-        if let Some(path) = &part.path {
-            set_text(cx, "path", &path.to_string());
-        }
+        push_part(cx, part);
         cx.raw_set_index(-2, number);
     }
     cx.raw_set_field(-2, "parts");
+}
+
+/// Pushes a table that says what the part of a key is.
+pub(super) fn push_part(cx: Context<'_>, part: &Part) {
+    cx.new_table(0, 8);
+    set_number(cx, "fieldno", part.field + 1);
+    set_text(cx, "type", part.kind.name());
+    set_flag(cx, "is_nullable", part.is_nullable());
+    set_flag(cx, "exclude_null", part.exclude_null);
+    set_text(cx, "sort_order", part.order.name());
+    // Id 0 is the collation that does nothing, as good as none.
+    if let Some(collation) = collation::definition(part.collation).filter(|it| it.id != 0) {
+        set_text(cx, "collation", &collation.name);
+    }
+    if let Some(path) = &part.path {
+        set_text(cx, "path", &short_path(&path.to_string()));
+    }
+}
+
+/// A path with keys that are identifiers as users write them: `["a"][1]["b c"]` is `.a[1]["b c"]`.
+fn short_path(path: &str) -> String {
+    let mut short = String::with_capacity(path.len());
+    let start = path.find("[\"").unwrap_or(path.len());
+    short.push_str(&path[..start]);
+    let mut rest = &path[start..];
+    while let Some(key) = rest.strip_prefix("[\"") {
+        let Some((key, after)) = key.split_once("\"]") else { break };
+        let is_word = key.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        if is_word && !key.starts_with(|first: char| first.is_ascii_digit()) && !key.is_empty() {
+            short.push('.');
+            short.push_str(key);
+        } else {
+            short.push_str(&rest[..rest.len() - after.len()]);
+        }
+        rest = after;
+        // Positions stay as they are.
+        let end = rest.find("[\"").unwrap_or(rest.len());
+        short.push_str(&rest[..end]);
+        rest = &rest[end..];
+    }
+    short.push_str(rest);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short_path;
+
+    #[test]
+    fn keys_that_are_identifiers_lose_their_brackets() {
+        assert_eq!(short_path(r#"["a"]["b"]"#), ".a.b");
+        assert_eq!(short_path(r#"["a"][1]["b c"][*]["d"]"#), r#".a[1]["b c"][*].d"#);
+        assert_eq!(short_path("[2]"), "[2]");
+    }
 }

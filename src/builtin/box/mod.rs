@@ -14,6 +14,7 @@ mod cfg;
 mod error;
 mod fast;
 mod host;
+pub(super) mod key_def;
 pub(super) mod resp;
 mod schema;
 pub mod session;
