@@ -116,6 +116,9 @@ local function part_metatable(list)
                     error("Can't create key_def from the second index.parts", 2)
                 end
             end
+            if count == 2 then
+                return definition[name](definition, first)
+            end
             return definition[name](definition, first, second)
         end
     end
