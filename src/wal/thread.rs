@@ -11,6 +11,7 @@
 //! What is done about a file after a failure: `file`.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,8 +38,6 @@ pub(super) struct Thread {
     file: Option<LogFile>,
     encoder: BlockEncoder,
     batch: Batch,
-    /// What is known with the batch.
-    batch_vclock: Vclock,
     /// Blocks of the batch, ready to write.
     blocks: Vec<u8>,
 }
@@ -59,70 +58,86 @@ impl Thread {
             file: None,
             encoder: BlockEncoder::new()?,
             batch: Batch::default(),
-            batch_vclock: options.vclock,
             blocks: Vec::new(),
         })
     }
 
     pub fn run(mut self) {
         loop {
-            let commands = {
+            let (vclock, commands) = {
                 let mut inbox = self.shared.wait();
                 std::mem::swap(&mut self.batch, &mut inbox.batch);
-                self.batch_vclock = inbox.vclock;
-                std::mem::take(&mut inbox.commands)
+                (inbox.vclock, std::mem::take(&mut inbox.commands))
             };
-            if !self.batch.is_empty() {
-                self.write_batch();
-                self.batch.clear();
-            }
-            for command in commands {
-                match command {
-                    Command::Rotate(reply) => {
-                        // The checkpoint may have been given up meanwhile.
-                        let _ = reply.send(self.rotate());
-                    }
-                    Command::CommitCheckpoint(size) => {
-                        self.shared.log_size.fetch_sub(size, Ordering::Relaxed);
-                        self.is_checkpoint_wanted = false;
-                    }
-                    Command::CollectGarbage(signature, reply) => {
-                        let _ = reply.send(self.directory.collect_garbage(signature));
-                    }
-                    Command::Configure { max_size, checkpoint_threshold } => {
-                        self.max_size = max_size;
-                        self.checkpoint_threshold = checkpoint_threshold;
-                    }
-                    Command::Stop => return self.stop(),
+            let mut written = 0;
+            for queued in commands {
+                // What a command stands behind comes first, and nothing that came after it.
+                self.write_entries(&mut written, queued.after, queued.vclock);
+                if !self.execute(queued.command) {
+                    return self.stop();
                 }
             }
+            self.write_entries(&mut written, self.batch.ends.len(), vclock);
+            self.batch.clear();
         }
     }
 
-    fn write_batch(&mut self) {
-        match self.try_write_batch() {
+    /// Does what tx asked for; false: the end.
+    fn execute(&mut self, command: Command) -> bool {
+        match command {
+            Command::Rotate(reply) => {
+                // The checkpoint may have been given up meanwhile.
+                let _ = reply.send(self.rotate());
+            }
+            Command::CommitCheckpoint(size) => {
+                self.shared.log_size.fetch_sub(size, Ordering::Relaxed);
+                self.is_checkpoint_wanted = false;
+            }
+            Command::CollectGarbage(signature, reply) => {
+                let _ = reply.send(self.directory.collect_garbage(signature));
+            }
+            Command::Configure { max_size, checkpoint_threshold } => {
+                self.max_size = max_size;
+                self.checkpoint_threshold = checkpoint_threshold;
+            }
+            Command::Stop => return false,
+        }
+        true
+    }
+
+    /// Writes the entries of the batch from `written` up to `end`, with which `vclock` is known.
+    fn write_entries(&mut self, written: &mut usize, end: usize, vclock: Vclock) {
+        let entries = *written..end;
+        if entries.is_empty() {
+            return;
+        }
+        let (first, last) = (self.batch.position(entries.start), self.batch.position(end - 1));
+        match self.try_write_entries(entries.clone()) {
             Ok(()) => {
-                self.vclock = self.batch_vclock;
+                *written = end;
+                self.vclock = vclock;
                 let growth = self.blocks.len() as u64;
                 let size = self.shared.log_size.fetch_add(growth, Ordering::Relaxed) + growth;
                 let is_due = size > self.checkpoint_threshold && !self.is_checkpoint_wanted;
                 self.is_checkpoint_wanted |= is_due;
+                let bytes = self.batch.offset(end) - self.batch.offset(entries.start);
                 self.shared.report(|outbox| {
-                    outbox.written = self.batch.last;
-                    outbox.written_bytes += self.batch.rows.len() as u64;
-                    outbox.vclock = self.batch_vclock;
+                    outbox.written = last;
+                    outbox.written_bytes += bytes as u64;
+                    outbox.vclock = vclock;
                     outbox.wants_checkpoint |= is_due;
                 });
             }
             Err(error) => {
                 tracing::error!("{error}");
+                // Entries that came meanwhile are behind the failed ones: lost as well.
+                *written = self.batch.ends.len();
                 {
-                    // Entries that came meanwhile are behind the failed ones: lost as well.
                     let mut inbox = self.shared.inbox();
                     inbox.rolling_back = true;
                     inbox.batch.clear();
+                    inbox.commands.iter_mut().for_each(|queued| queued.after = 0);
                 }
-                let (first, last) = (self.batch.first(), self.batch.last);
                 self.shared.report(|outbox| outbox.failure = Some((first, last, error)));
             }
         }
@@ -130,11 +145,11 @@ impl Thread {
         self.blocks.shrink_to(8 << 20);
     }
 
-    fn try_write_batch(&mut self) -> Result<()> {
-        let mut start = 0;
-        for (index, &end) in self.batch.ends.iter().enumerate() {
-            let is_last = index + 1 == self.batch.ends.len();
-            if is_last || end - start >= BLOCK_SIZE {
+    fn try_write_entries(&mut self, entries: Range<usize>) -> Result<()> {
+        let mut start = self.batch.offset(entries.start);
+        for index in entries.clone() {
+            let end = self.batch.ends[index];
+            if index + 1 == entries.end || end - start >= BLOCK_SIZE {
                 self.encoder.encode(&self.batch.rows[start..end], &mut self.blocks)?;
                 start = end;
             }

@@ -95,8 +95,14 @@ impl Batch {
         self.rows.shrink_to(8 << 20);
     }
 
-    pub fn first(&self) -> u64 {
-        self.last + 1 - self.ends.len() as u64
+    /// The position of the entry with this index.
+    pub fn position(&self, index: usize) -> u64 {
+        self.last + 1 + index as u64 - self.ends.len() as u64
+    }
+
+    /// Where the entry with this index begins in `rows`.
+    pub fn offset(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.ends[before])
     }
 }
 
@@ -114,12 +120,21 @@ pub(super) enum Command {
     Stop,
 }
 
+/// A command, and what was submitted before it.
+pub(super) struct Queued {
+    pub command: Command,
+    /// How many entries of the batch.
+    pub after: usize,
+    /// What is known with them.
+    pub vclock: Vclock,
+}
+
 #[derive(Default)]
 pub(super) struct Inbox {
     pub batch: Batch,
     /// What is known with everything that was submitted.
     pub vclock: Vclock,
-    pub commands: Vec<Command>,
+    pub commands: Vec<Queued>,
     pub rolling_back: bool,
     pub is_idle: bool,
 }
@@ -181,7 +196,8 @@ impl Shared {
 
     fn command(&self, command: Command) {
         let mut inbox = self.inbox();
-        inbox.commands.push(command);
+        let (after, vclock) = (inbox.batch.ends.len(), inbox.vclock);
+        inbox.commands.push(Queued { command, after, vclock });
         self.start(inbox);
     }
 
