@@ -3,7 +3,9 @@
 //! # Invariants
 //! A parsed path has at least one token unless its text was empty; keys are not empty.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use super::item;
 
@@ -18,10 +20,11 @@ pub enum Token {
     Any,
 }
 
-/// A parsed path.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A parsed path. Paths with the same steps are the same, however they were written.
+#[derive(Clone, Debug, Default)]
 pub struct Path {
     tokens: Box<[Token]>,
+    text: Box<str>,
 }
 
 /// A syntax error: where, counted in characters from 1.
@@ -39,12 +42,18 @@ impl Path {
         while let Some(token) = lexer.next()? {
             tokens.push(token);
         }
-        Ok(Path { tokens: tokens.into() })
+        Ok(Path { tokens: tokens.into(), text: String::from_utf8_lossy(text).into() })
     }
 
     /// A path of these steps.
     pub fn new(tokens: Vec<Token>) -> Path {
-        Path { tokens: tokens.into() }
+        let text = tokens.iter().map(Token::to_string).collect();
+        Path { tokens: tokens.into(), text }
+    }
+
+    /// The path as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The steps.
@@ -72,6 +81,32 @@ impl Path {
             };
         }
         Some(data)
+    }
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Path) -> bool {
+        self.tokens == other.tokens
+    }
+}
+
+impl Eq for Path {}
+
+impl Hash for Path {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.tokens.hash(state);
+    }
+}
+
+impl PartialOrd for Path {
+    fn partial_cmp(&self, other: &Path) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Path {
+    fn cmp(&self, other: &Path) -> Ordering {
+        self.tokens.cmp(&other.tokens)
     }
 }
 

@@ -75,7 +75,7 @@ impl Part {
         }
         if let Some(path) = &self.path {
             mp::write_str(out, b"path");
-            mp::write_str(out, path.to_string().as_bytes());
+            mp::write_str(out, path.text().as_bytes());
         }
     }
 }
