@@ -89,6 +89,7 @@ impl Database {
     /// replica set included.
     pub(crate) fn bootstrap_content(&self) -> Result<()> {
         self.create_stubs()?;
+        self.host().starting(super::trigger::Step::SchemaInitialized);
         self.write_bootstrap_rows()?;
         let options = self.options();
         let instance = options.instance_uuid.unwrap_or_else(Uuid::random);

@@ -194,9 +194,14 @@ impl Database {
         }
     }
 
-    fn write_checkpoint(&self) -> Result<PathBuf> {
+    /// The disk that the data directory is on.
+    pub(crate) fn disk(&self) -> Result<Arc<dyn Disk>> {
         let disk = self.checkpoints.disk.borrow().clone();
-        let disk = disk.ok_or_else(super::database::loading_error)?;
+        disk.ok_or_else(super::database::loading_error)
+    }
+
+    fn write_checkpoint(&self) -> Result<PathBuf> {
+        let disk = self.disk()?;
         let options = self.options();
         let expected = self.journal().vclock();
         // From here to the views nothing may yield: both are of the same moment.

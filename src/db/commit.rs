@@ -36,6 +36,10 @@ pub(crate) struct Commits {
     open_batches: Cell<usize>,
     /// What was lost while a batch was open.
     losses: RefCell<Vec<(u64, u64, Error)>>,
+    /// How often entries of the journal were lost.
+    lost_count: Cell<u64>,
+    /// Signalled when entries of the journal were written or lost.
+    decided: fiber::Cond,
 }
 
 impl Commits {
@@ -54,6 +58,31 @@ impl Commits {
         self.losses.borrow().clone()
     }
 
+    /// Position in the journal of the transaction submitted last, 0 when all are decided.
+    pub fn last_position(&self) -> u64 {
+        self.queue.borrow().back().map_or(0, |(position, _)| *position)
+    }
+
+    /// Whether transactions up to this position wait for the journal.
+    pub fn is_pending(&self, upto: u64) -> bool {
+        self.queue.borrow().front().is_some_and(|(position, _)| *position <= upto)
+    }
+
+    /// How often entries of the journal were lost.
+    pub fn lost_count(&self) -> u64 {
+        self.lost_count.get()
+    }
+
+    /// Waits until the journal has decided something. Yields.
+    pub fn wait_for_decision(&self) {
+        self.decided.wait();
+    }
+
+    /// Bytes that the statements of each waiting transaction take.
+    pub fn sizes(&self) -> Vec<usize> {
+        self.queue.borrow().iter().map(|(_, transaction)| transaction.size()).collect()
+    }
+
     /// How many wait for the journal.
     pub fn count(&self) -> usize {
         self.queue.borrow().len()
@@ -69,6 +98,7 @@ impl Completion for JournalListener {
         while let Some(transaction) = pop_front(&db.commits().queue, upto) {
             db.finish_commit(transaction);
         }
+        db.commits().decided.broadcast();
     }
 
     fn lost(&self, from: u64, upto: u64, error: &Error) {
@@ -79,6 +109,8 @@ impl Completion for JournalListener {
         if db.commits().open_batches.get() > 0 {
             db.commits().losses.borrow_mut().push((from, upto, error.clone()));
         }
+        db.commits().lost_count.set(db.commits().lost_count.get() + 1);
+        db.commits().decided.broadcast();
     }
 
     fn checkpoint_wanted(&self) {

@@ -224,6 +224,7 @@ impl Database {
 
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.set(phase);
+        self.host().status_changed();
     }
 
     /// Whether `box.cfg` has finished.
@@ -312,6 +313,14 @@ impl Database {
             return Ok(());
         }
         self.check_writable()
+    }
+
+    /// Bytes that the statements of each undecided transaction take: of this fiber's (others have
+    /// none, a yield would have aborted it) and of those that wait for the journal.
+    pub fn transaction_sizes(&self) -> Vec<usize> {
+        let mut sizes = self.commits.sizes();
+        sizes.extend(self.transaction().map(|transaction| transaction.size()));
+        sizes
     }
 
     /// A transaction with nothing in it.

@@ -81,14 +81,11 @@ impl Database {
     /// What `box.slab.info` shows.
     pub fn memory_info(&self) -> MemoryInfo {
         let stat = arena::stat();
-        let spaces = self.schema().spaces();
-        let index_used =
-            spaces.iter().flat_map(|space| space.indexes()).map(|index| index.bsize()).sum();
         MemoryInfo {
             quota_size: stat.quota_size,
             quota_used: stat.memtx_used,
-            items_used: stat.memtx_used.saturating_sub(index_used),
-            index_used,
+            items_used: stat.memtx_used.saturating_sub(stat.index_used),
+            index_used: stat.index_used,
         }
     }
 }

@@ -37,6 +37,7 @@
 //! vinyl, functional, multikey, RTREE and BITSET indexes, constraints.
 
 pub mod access;
+mod backup;
 pub mod batch;
 mod bootstrap;
 mod checkpoint;
@@ -71,6 +72,7 @@ mod trigger;
 mod user;
 mod view;
 
+pub use backup::Backup;
 pub use checkpoint::Checkpoint;
 pub use database::{Database, Instance, Phase, Replica};
 pub use function::FunctionDefinition;
@@ -86,5 +88,5 @@ pub use space::{Space, SpaceSequence};
 pub use space_definition::{Engine, Persistence, SpaceDefinition, SpaceOptions};
 pub use statistics::{OPERATIONS, Operation, Statistics};
 pub use transaction::{Handler, Isolation, Savepoint, Transaction, TransactionEvent};
-pub use trigger::{Decision, Host, ReplaceEvent, ReplaceTrigger, TriggerList, Triggers};
+pub use trigger::{Decision, Host, ReplaceEvent, ReplaceTrigger, Step, TriggerList, Triggers};
 pub use user::{ADMIN, GUEST, Object, ObjectKind, User, UserDefinition, Users, privilege};

@@ -32,6 +32,7 @@ use super::options::{Options, WalMode};
 use super::session::BeginOptions;
 use super::space::Space;
 use super::system_space;
+use super::trigger::Step;
 
 /// How often progress is shown, in rows.
 const PROGRESS_ROWS: u64 = 1_000_000;
@@ -78,6 +79,7 @@ impl Database {
         self.set_phase(Phase::Running);
         self.start_checkpoints(disk, snapshots);
         self.start_ticks();
+        self.host().starting(Step::Synchronized);
         self.set_configured();
         Ok(())
     }
@@ -93,6 +95,9 @@ impl Database {
         let source = Box::new(checkpoint::Source::new(self));
         snapshot::write(disk.clone(), &path, meta, 0, source, &AtomicBool::new(false))?;
         snapshots.add(vclock);
+        for step in [Step::SnapshotRecovered, Step::LogRecovered, Step::IndexesBuilt] {
+            self.host().starting(step);
+        }
         tracing::info!("instance uuid {}", instance.uuid);
         tracing::info!("replicaset uuid {}", self.instance().replicaset_uuid);
         Ok(())
@@ -107,6 +112,7 @@ impl Database {
         let options = self.options();
         self.set_phase(Phase::InitialRecovery);
         self.create_stubs()?;
+        self.host().starting(Step::SchemaInitialized);
         let mut reader = snapshots.open_ahead(newest.signature(), options.force_recovery)?;
         let uuid = reader.meta().instance_uuid;
         if let Some(expected) = options.instance_uuid
@@ -120,6 +126,7 @@ impl Database {
         tracing::info!("recovering from '{}'", reader.path().display());
         self.load_snapshot(&mut reader, &options)?;
         drop(reader);
+        self.host().starting(Step::SnapshotRecovered);
         self.set_phase(Phase::FinalRecovery);
         logs.set_instance_uuid(uuid);
         let mut vclock = *newest;
@@ -129,7 +136,9 @@ impl Database {
             check_gap(&reader, &vclock, options.force_recovery)?;
             self.replay(&mut reader, &mut vclock, &options)?;
         }
+        self.host().starting(Step::LogRecovered);
         self.build_secondary_indexes()?;
+        self.host().starting(Step::IndexesBuilt);
         self.identify(&options)?;
         Ok(vclock)
     }

@@ -129,6 +129,12 @@ impl Transaction {
         self.id.get()
     }
 
+    /// Bytes that its statements take, the tuples aside.
+    pub(crate) fn size(&self) -> usize {
+        let state = self.state.borrow();
+        state.statements.len() * size_of::<Statement>() + state.bodies.len()
+    }
+
     /// Its isolation level.
     pub fn isolation(&self) -> Isolation {
         self.isolation.get()

@@ -104,6 +104,21 @@ impl Triggers {
     }
 }
 
+/// A step of starting the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The system spaces are there, and nothing in them yet.
+    SchemaInitialized,
+    /// The content of the snapshot, or of a new data directory, is there.
+    SnapshotRecovered,
+    /// The content of the log is there, too.
+    LogRecovered,
+    /// Secondary indexes are there.
+    IndexesBuilt,
+    /// The instance serves.
+    Synchronized,
+}
+
 /// What the database tells the layer above. All methods do nothing unless overridden. They run in
 /// the middle of statements and of rollbacks, so they must neither yield nor change data.
 pub trait Host {
@@ -113,6 +128,8 @@ pub trait Host {
     fn sequence_changed(&self, _sequence_id: u32) {}
     /// A function was made or dropped.
     fn function_changed(&self, _function_id: u32) {}
+    /// Starting has come this far.
+    fn starting(&self, _step: Step) {}
     /// Something that `box.watch('box.status')` and the like show has changed.
     fn status_changed(&self) {}
 }

@@ -34,20 +34,29 @@ pub enum Account {
 pub struct Stat {
     /// The limit, `memtx.memory`.
     pub quota_size: usize,
-    /// Bytes of space tuples.
+    /// Bytes of space tuples, of indexes and of what else is charged to the limit.
     pub memtx_used: usize,
+    /// Bytes of those that are not tuples.
+    pub index_used: usize,
     /// Count of space tuples.
     pub memtx_count: usize,
     /// Bytes of runtime tuples.
     pub runtime_used: usize,
     /// Bytes of the slabs in which small tuples are, used or not.
     pub slab_size: usize,
+    /// Bytes of tuples too large for slabs.
+    pub large_size: usize,
 }
+
+/// The slabs of one size of pieces.
+pub use slab::Class;
 
 thread_local! {
     static LIMIT: Cell<usize> = const { Cell::new(MEMORY_DEFAULT) };
     static TUPLE_SIZE_MAX: Cell<usize> = const { Cell::new(TUPLE_SIZE_MAX_DEFAULT) };
     static USED: Cell<usize> = const { Cell::new(0) };
+    static CHARGED: Cell<usize> = const { Cell::new(0) };
+    static LARGE: Cell<usize> = const { Cell::new(0) };
     static COUNT: Cell<usize> = const { Cell::new(0) };
     static RUNTIME_USED: Cell<usize> = const { Cell::new(0) };
     static SLABS: RefCell<slab::Slabs> = const { RefCell::new(slab::Slabs::new()) };
@@ -73,10 +82,17 @@ pub fn stat() -> Stat {
     Stat {
         quota_size: LIMIT.get(),
         memtx_used: USED.get(),
+        index_used: CHARGED.get(),
         memtx_count: COUNT.get(),
         runtime_used: RUNTIME_USED.get(),
         slab_size: SLABS.with_borrow(slab::Slabs::held_size),
+        large_size: LARGE.get(),
     }
+}
+
+/// The slabs by the size of their pieces, those that exist.
+pub fn slab_classes() -> Vec<Class> {
+    SLABS.with_borrow(slab::Slabs::classes)
 }
 
 /// Charges `bytes` of an index or another structure of memtx to `memtx.memory`.
@@ -86,6 +102,7 @@ pub fn charge(bytes: usize, allocator: &str, object: &str) -> Result<()> {
         return Err(Error::out_of_memory(bytes, allocator, object));
     }
     USED.set(used);
+    CHARGED.set(CHARGED.get() + bytes);
     Ok(())
 }
 
@@ -98,11 +115,13 @@ pub fn has_room(bytes: usize) -> bool {
 /// case and must not stop midway, and for roll-back, which must not fail.
 pub fn charge_always(bytes: usize) {
     USED.set(USED.get().saturating_add(bytes));
+    CHARGED.set(CHARGED.get() + bytes);
 }
 
 /// Gives back what [`charge`] or [`charge_always`] took.
 pub fn discharge(bytes: usize) {
     USED.set(USED.get().saturating_sub(bytes));
+    CHARGED.set(CHARGED.get().saturating_sub(bytes));
 }
 
 /// Room for a tuple of `size` bytes, aligned to 8.
@@ -142,7 +161,7 @@ pub(super) unsafe fn free(room: NonNull<u8>, size: usize, account: Account) {
     let taken = slab::rounded(size);
     match account {
         Account::Memtx => {
-            discharge(taken);
+            USED.set(USED.get().saturating_sub(taken));
             COUNT.set(COUNT.get() - 1);
         }
         Account::Runtime => RUNTIME_USED.set(RUNTIME_USED.get() - taken),
@@ -151,6 +170,7 @@ pub(super) unsafe fn free(room: NonNull<u8>, size: usize, account: Account) {
         // SAFETY: promised by the caller; `take` took that size from the slabs.
         SLABS.with_borrow_mut(|slabs| unsafe { slabs.free(room) });
     } else {
+        LARGE.set(LARGE.get() - layout(size).size());
         // SAFETY: promised by the caller; `take` allocated that size with this layout.
         unsafe { std::alloc::dealloc(room.as_ptr(), layout(size)) };
     }
@@ -162,7 +182,9 @@ fn take(size: usize) -> Option<NonNull<u8>> {
         return SLABS.with_borrow_mut(|slabs| slabs.allocate(size));
     }
     // SAFETY: the size is not zero.
-    NonNull::new(unsafe { std::alloc::alloc(layout(size)) })
+    let room = NonNull::new(unsafe { std::alloc::alloc(layout(size)) })?;
+    LARGE.set(LARGE.get() + layout(size).size());
+    Some(room)
 }
 
 fn layout(size: usize) -> Layout {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::space::database;
 use super::trigger::LuaFunction;
 use crate::base::error::Result;
-use crate::db::{Host, Index, IndexKind, Space};
+use crate::db::{Host, Index, IndexKind, Space, Step};
 use crate::lua::{self, Context, Kind, Module};
 use crate::tuple::key_def::Part;
 use crate::value::collation;
@@ -70,6 +70,32 @@ impl Host for LuaHost {
             Some(function) => super::schema::push_function(cx, function),
             None => cx.push_nil(),
         });
+    }
+
+    fn status_changed(&self) {
+        super::ctl::status_changed();
+    }
+
+    fn starting(&self, step: Step) {
+        let (event, state) = match step {
+            Step::SchemaInitialized => ("box.ctl.on_schema_init", None),
+            Step::SnapshotRecovered => ("box.ctl.on_recovery_state", Some("snapshot_recovered")),
+            Step::LogRecovered => ("box.ctl.on_recovery_state", Some("wal_recovered")),
+            Step::IndexesBuilt => ("box.ctl.on_recovery_state", Some("indexes_built")),
+            Step::Synchronized => ("box.ctl.on_recovery_state", Some("synced")),
+        };
+        let result = lua::enter(|cx| {
+            cx.get_global("require");
+            cx.push_bytes("trigger");
+            cx.call(1, 1)?;
+            cx.get_field(-1, "call");
+            cx.push_bytes(event);
+            state.into_iter().for_each(|state| cx.push_bytes(state));
+            cx.call(1 + i32::from(state.is_some()), 0)
+        });
+        if let Err(error) = result {
+            tracing::error!("a trigger of {event} failed: {error}");
+        }
     }
 }
 

@@ -34,7 +34,12 @@ load_part('session', native, box)
 local objects = load_part('schema', native, box, space)
 native.set_followers(objects.on_space_changed, objects.on_sequence_changed,
     objects.on_function_changed)
+load_part('stat', native, box)
 load_part('info', native, box)
+load_part('ctl', native, box)
+load_part('watch', native, box)
+load_part('backup', native, box)
+load_part('health', native, box)
 load_part('cfg', native, box)
 
 return box

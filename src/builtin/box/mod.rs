@@ -11,14 +11,17 @@
 
 mod argument;
 mod cfg;
+pub mod ctl;
 mod error;
 mod fast;
 mod host;
+mod info;
 pub(super) mod key_def;
 pub(super) mod resp;
 mod schema;
 pub mod session;
 mod space;
+mod stat;
 mod transaction;
 mod trigger;
 mod tuple;
@@ -29,10 +32,14 @@ use crate::lua::{Context, Module};
 
 /// The Lua halves, which `init.lua` puts together.
 const SOURCES: &[(&str, &str)] = &[
+    ("backup", include_str!("backup.lua")),
     ("cfg", include_str!("cfg.lua")),
     ("check", include_str!("check.lua")),
+    ("ctl", include_str!("ctl.lua")),
     ("error", include_str!("error.lua")),
     ("event", include_str!("event.lua")),
+    ("health", include_str!("health.lua")),
+    ("info", include_str!("info.lua")),
     ("schema", include_str!("schema.lua")),
     ("schema/collation", include_str!("schema/collation.lua")),
     ("schema/format", include_str!("schema/format.lua")),
@@ -49,8 +56,10 @@ const SOURCES: &[(&str, &str)] = &[
     ("schema/version", include_str!("schema/version.lua")),
     ("session", include_str!("session.lua")),
     ("space", include_str!("space.lua")),
+    ("stat", include_str!("stat.lua")),
     ("transaction", include_str!("transaction.lua")),
     ("tuple", include_str!("tuple.lua")),
+    ("watch", include_str!("watch.lua")),
 ];
 
 /// Pushes the table of native functions of the whole `box`.
@@ -68,6 +77,9 @@ pub(super) fn open(cx: Context<'_>) -> Result<()> {
     let module = schema::add(module);
     let module = session::add(module);
     let module = error::add(module);
+    let module = info::add(module);
+    let module = stat::add(module);
+    let module = ctl::add(module);
     let _ = cfg::add(module);
     cx.new_table(0, SOURCES.len());
     for (name, source) in SOURCES {

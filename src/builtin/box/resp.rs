@@ -16,6 +16,7 @@ use std::net::ToSocketAddrs;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::stat::Traffic;
 use crate::base::error::{Error, Result};
 use crate::fiber;
 use crate::lua::{Context, Kind, Module, Reference, userdata};
@@ -40,6 +41,8 @@ type LuaConnection = Rc<Connection>;
 thread_local! {
     /// Servers live until they are stopped, whatever Lua keeps.
     static SERVERS: RefCell<Vec<LuaServer>> = const { RefCell::new(Vec::new()) };
+    /// What servers that are stopped have counted.
+    static STOPPED: Cell<Traffic> = const { Cell::new(Traffic::NONE) };
 }
 
 /// Pushes the table of native functions.
@@ -67,6 +70,13 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("info", lua_resp_info)
         .function("scan", scan::lua_resp_scan);
     Ok(())
+}
+
+/// What all servers count, those that are stopped included.
+pub(super) fn traffic() -> Traffic {
+    let mut traffic = STOPPED.get();
+    SERVERS.with_borrow(|servers| servers.iter().for_each(|server| traffic.add(&server.0)));
+    traffic
 }
 
 fn server(cx: Context<'_>) -> Result<&LuaServer> {
@@ -171,6 +181,11 @@ fn lua_resp_counters(cx: Context<'_>) -> Result<usize> {
 fn lua_resp_stop(cx: Context<'_>) -> Result<usize> {
     let own = server(cx)?;
     own.0.stop();
+    if SERVERS.with_borrow(|servers| servers.iter().any(|server| Rc::ptr_eq(server, own))) {
+        let mut stopped = STOPPED.get();
+        stopped.add(&own.0);
+        STOPPED.set(Traffic { connection_count: 0, ..stopped });
+    }
     SERVERS.with_borrow_mut(|servers| servers.retain(|server| !Rc::ptr_eq(server, own)));
     Ok(0)
 }

@@ -107,6 +107,7 @@ pub(super) fn publish(ddl: &Ddl<'_>, old: Option<&Rc<Space>>, new: Option<&Rc<Sp
         db.schema().replace(new.as_ref(), old.as_ref());
         db.schema().bump_version();
         db.host().space_changed(space_id);
+        db.host().status_changed();
     });
     // The structures of indexes that are gone are freed by and by.
     ddl.on_commit(|db| {
@@ -115,6 +116,7 @@ pub(super) fn publish(ddl: &Ddl<'_>, old: Option<&Rc<Space>>, new: Option<&Rc<Sp
         }
     });
     ddl.db.host().space_changed(space_id);
+    ddl.db.host().status_changed();
 }
 
 /// Empties a space by giving it new, empty indexes.

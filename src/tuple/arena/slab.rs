@@ -47,6 +47,21 @@ pub(super) struct Slabs {
     uncut_size: usize,
     /// Bytes in slabs that have a class.
     held_size: usize,
+    /// Per class: how many slabs it has.
+    slab_counts: [u32; CLASS_COUNT],
+}
+
+/// The slabs of one size of pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Bytes of a piece.
+    pub piece_size: usize,
+    /// Pieces in use.
+    pub piece_count: usize,
+    /// Slabs.
+    pub slab_count: usize,
+    /// Bytes of a slab.
+    pub slab_size: usize,
 }
 
 /// The header of a slab.
@@ -76,12 +91,36 @@ impl Slabs {
             uncut: null_mut(),
             uncut_size: 0,
             held_size: 0,
+            slab_counts: [0; CLASS_COUNT],
         }
     }
 
     /// Bytes in slabs that have a class, used or not.
     pub(super) fn held_size(&self) -> usize {
         self.held_size
+    }
+
+    /// The classes that have slabs.
+    pub(super) fn classes(&self) -> Vec<Class> {
+        let counts = self.slab_counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        counts
+            .map(|(class, &slab_count)| {
+                let piece_size = size_of_class(class);
+                let slab_count = slab_count as usize;
+                // Slabs without room are in no list; all of their pieces are in use.
+                let mut piece_count = slab_count * ((SLAB_SIZE - HEADER_SIZE) / piece_size);
+                let mut slab = self.open[class];
+                while !slab.is_null() {
+                    // SAFETY: slabs in the list of their class are alive.
+                    unsafe {
+                        piece_count -= (SLAB_SIZE - HEADER_SIZE) / piece_size;
+                        piece_count += (*slab).used_count as usize;
+                        slab = (*slab).next;
+                    }
+                }
+                Class { piece_size, piece_count, slab_count, slab_size: SLAB_SIZE }
+            })
+            .collect()
     }
 
     /// A piece of at least `size` bytes, at most [`SIZE_MAX`]; `None` when the system has none.
@@ -137,6 +176,7 @@ impl Slabs {
             // not open and close a slab each time.
             if (*slab).used_count == 0 && !(self.open[class] == slab && (*slab).next.is_null()) {
                 self.unlink(class, slab);
+                self.slab_counts[class] -= 1;
                 self.close_slab(slab);
             }
         }
@@ -159,6 +199,7 @@ impl Slabs {
             self.link(class, slab);
         }
         self.held_size += SLAB_SIZE;
+        self.slab_counts[class] += 1;
         Some(slab)
     }
 
@@ -331,11 +372,15 @@ mod tests {
         let pieces: Vec<_> = (0..count).map(|_| slabs.allocate(48).expect("memory")).collect();
         let held = slabs.held_size();
         assert!(held >= count * 48 && held <= count * 48 + 2 * SLAB_SIZE);
+        let class = slabs.classes()[0];
+        assert_eq!((class.piece_size, class.piece_count), (48, count));
+        assert_eq!(class.slab_count * class.slab_size, held);
         for piece in pieces {
             // SAFETY: each piece is freed once.
             unsafe { slabs.free(piece) };
         }
         assert_eq!(slabs.held_size(), SLAB_SIZE, "the last slab of a class stays");
+        assert_eq!((slabs.classes()[0].slab_count, slabs.classes()[0].piece_count), (1, 0));
         let uncut = slabs.uncut_size;
         assert!(slabs.allocate(4000).is_some());
         assert_eq!(slabs.uncut_size, uncut, "an empty slab was taken");

@@ -1,0 +1,165 @@
+-- box.stat, box.slab, box.runtime, box.malloc: counters and memory.
+local native, box = ...
+
+--
+-- box.stat
+--
+
+-- Operations that do not exist here, counted where Tarantool counts them.
+local ABSENT = {'DELETE_RANGE', 'INSERT_ARROW'}
+
+local function operations()
+    local result = native.stat_operations()
+    for _, name in ipairs(ABSENT) do
+        result[name] = {total = 0, rps = 0}
+    end
+    return result
+end
+
+local function index_by(read)
+    return function(_, name)
+        if type(name) ~= 'string' then
+            error(("bad argument #1 to '?' (string expected, got %s)"):format(type(name)), 2)
+        end
+        return read()[name]
+    end
+end
+
+local function network()
+    local result, connection_count = native.stat_network()
+    result.CONNECTIONS.current = connection_count
+    -- A fiber serves a connection's requests one after the other, so none waits for a stream.
+    result.REQUESTS.current = 0
+    for _, name in ipairs({'STREAMS', 'REQUESTS_IN_PROGRESS', 'REQUESTS_IN_STREAM_QUEUE'}) do
+        result[name] = {total = 0, rps = 0, current = 0}
+    end
+    return result
+end
+
+-- The MVCC engine is off, so it holds nothing.
+local function mvcc()
+    local none = function() return {total = 0, max = 0, avg = 0} end
+    local tuples = {}
+    for _, status in ipairs({'used', 'read_view', 'tracking'}) do
+        tuples[status] =
+            {stories = {total = 0, count = 0}, retained = {total = 0, count = 0}}
+    end
+    return {trackers = none(), conflicts = none(), tuples = tuples}
+end
+
+local function transactions()
+    local total, max, average = native.stat_transactions()
+    return {
+        txn = {
+            statements = {total = total, max = max, avg = average},
+            user = {total = 0, max = 0, avg = 0},
+            system = {total = 0, max = 0, avg = 0},
+        },
+        mvcc = mvcc(),
+    }
+end
+
+local function memtx()
+    local slab = native.slab_info()
+    -- What only read views keep is in the totals and not counted apart.
+    return {
+        data = {total = slab.items_used},
+        index = {total = slab.index_used},
+        tx = transactions(),
+    }
+end
+
+-- No space is of this engine, so all is zero but the limits.
+local function vinyl()
+    return {
+        tx = {
+            commit = 0, rollback = 0, conflict = 0, transactions = 0, statements = 0,
+            gap_locks = 0, read_views = 0,
+        },
+        memory = {
+            tx = 0, level0 = 0, tuple = 0, tuple_cache = 0, page_index = 0, bloom_filter = 0,
+        },
+        disk = {data = 0, index = 0, data_compacted = 0},
+        scheduler = {
+            tasks_inprogress = 0, tasks_completed = 0, tasks_failed = 0, dump_count = 0,
+            dump_time = 0, dump_input = 0, dump_output = 0, compaction_time = 0,
+            compaction_input = 0, compaction_output = 0, compaction_queue = 0,
+        },
+        regulator = {
+            write_rate = 0, dump_bandwidth = 0, dump_watermark = 0, rate_limit = 0,
+            blocked_writers = 0,
+        },
+    }
+end
+
+local function threads()
+    return {network()}
+end
+
+box.stat = setmetatable({
+    net = setmetatable({
+        thread = setmetatable({}, {
+            __index = function(_, number) return threads()[number] end,
+            __call = threads,
+            __serialize = threads,
+        }),
+    }, {__index = index_by(network), __call = network, __serialize = network}),
+    memtx = setmetatable({tx = transactions}, {__call = memtx, __serialize = memtx}),
+    vinyl = vinyl,
+    sql = function()
+        return {sql_search_count = 0, sql_sort_count = 0, sql_found_count = 0, sql_xfer_count = 0}
+    end,
+    reset = native.stat_reset,
+}, {__index = index_by(operations), __call = operations, __serialize = operations})
+
+--
+-- box.slab, box.runtime, box.malloc
+--
+
+local function percent(used, size, digits)
+    return ('%.' .. digits .. 'f%%'):format(size > 0 and 100 * tonumber(used) / tonumber(size) or 0)
+end
+
+box.slab = {}
+
+-- Tuples and indexes share one quota (box.cfg.memtx_memory); there is no arena beside it, so the
+-- arena is what the quota holds now.
+function box.slab.info()
+    local slab = native.slab_info()
+    local arena_size = slab.items_size + slab.index_used
+    return {
+        items_size = slab.items_size,
+        items_used = slab.items_used,
+        items_used_ratio = percent(slab.items_used, slab.items_size, 2),
+        arena_size = arena_size,
+        arena_used = slab.quota_used,
+        arena_used_ratio = percent(slab.quota_used, arena_size, 1),
+        quota_size = slab.quota_size,
+        quota_used = slab.quota_used,
+        quota_used_ratio = percent(slab.quota_used, slab.quota_size, 2),
+    }
+end
+
+function box.slab.stats()
+    local classes = native.slab_classes()
+    for _, class in ipairs(classes) do
+        box.internal.check.map(class)
+    end
+    return classes
+end
+
+-- Tarantool verifies its allocator here in debug builds; ours checks itself when it is used.
+function box.slab.check() end
+
+box.runtime = {}
+
+function box.runtime.info()
+    local lua, limit, tuple = native.runtime_info()
+    return {lua = lua, tuple = tuple, used = lua + tuple, maxalloc = limit}
+end
+
+-- The allocator does not tell what it holds; Tarantool shows zeros then.
+box.malloc = {
+    info = function() return {size = 0, used = 0} end,
+    internal = {info = function() return {} end},
+}

@@ -1,0 +1,238 @@
+//! Native half of `box.stat`, `box.slab` and `box.runtime`: counters and memory.
+//!
+//! # Yields
+//! never; the fiber that samples the network once a second does
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use crate::base::error::Result;
+use crate::db::{Database, OPERATIONS, Operation};
+use crate::fiber;
+use crate::lua::{self, Context, Module};
+use crate::net::resp::Server;
+use crate::tuple::arena;
+
+/// Adds the natives.
+pub(super) fn add(module: Module<'_>) -> Module<'_> {
+    module
+        .function("stat_operations", lua_stat_operations)
+        .function("stat_reset", lua_stat_reset)
+        .function("stat_transactions", lua_stat_transactions)
+        .function("stat_network", lua_stat_network)
+        .function("slab_info", lua_slab_info)
+        .function("slab_classes", lua_slab_classes)
+        .function("runtime_info", lua_runtime_info)
+}
+
+fn set_size(cx: Context<'_>, name: &str, value: usize) {
+    cx.push_uint64(value as u64);
+    cx.raw_set_field(-2, name);
+}
+
+fn push_count(cx: Context<'_>, total: u64, per_second: u64) {
+    cx.new_table(0, 2);
+    cx.push_uint64(total);
+    cx.raw_set_field(-2, "total");
+    cx.push_uint64(per_second);
+    cx.raw_set_field(-2, "rps");
+}
+
+/// `stat_operations()`: `{total, rps}` by the name of the operation.
+fn lua_stat_operations(cx: Context<'_>) -> Result<usize> {
+    let statistics = Database::find().map(Database::statistics);
+    cx.new_table(0, OPERATIONS.len());
+    for (operation, name) in OPERATIONS {
+        if operation == Operation::Nop {
+            continue;
+        }
+        let (total, per_second) = statistics.map_or((0, 0), |statistics| {
+            (statistics.total(operation), statistics.per_second(operation))
+        });
+        push_count(cx, total, per_second);
+        cx.raw_set_field(-2, name);
+    }
+    Ok(1)
+}
+
+fn lua_stat_reset(_: Context<'_>) -> Result<usize> {
+    if let Some(database) = Database::find() {
+        database.statistics().reset();
+    }
+    NETWORK.with(Network::reset);
+    Ok(0)
+}
+
+/// `stat_transactions()`: of the statements of undecided transactions the bytes in all, the most
+/// of one, and the average.
+fn lua_stat_transactions(cx: Context<'_>) -> Result<usize> {
+    let sizes = Database::find().map(Database::transaction_sizes).unwrap_or_default();
+    let total: usize = sizes.iter().sum();
+    for value in [
+        total,
+        sizes.iter().copied().max().unwrap_or(0),
+        total.checked_div(sizes.len()).unwrap_or(0),
+    ] {
+        cx.push_uint64(value as u64);
+    }
+    Ok(3)
+}
+
+/// What network servers count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traffic {
+    /// Connections that exist.
+    pub connection_count: u64,
+    /// Connections that were accepted.
+    pub connections: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Bytes read.
+    pub received: u64,
+    /// Bytes written.
+    pub sent: u64,
+}
+
+impl Traffic {
+    /// None at all.
+    pub(super) const NONE: Traffic =
+        Traffic { connection_count: 0, connections: 0, requests: 0, received: 0, sent: 0 };
+
+    /// Adds what a server counts.
+    pub(super) fn add(&mut self, server: &Server) {
+        self.connection_count += server.connection_count() as u64;
+        for (name, value) in server.counters().list() {
+            match name {
+                "connections_received" => self.connections += value,
+                "commands_processed" => self.requests += value,
+                "input_bytes" => self.received += value,
+                "output_bytes" => self.sent += value,
+                _ => {}
+            }
+        }
+    }
+
+    fn totals(self) -> [(&'static str, u64); 4] {
+        [
+            ("CONNECTIONS", self.connections),
+            ("REQUESTS", self.requests),
+            ("RECEIVED", self.received),
+            ("SENT", self.sent),
+        ]
+    }
+}
+
+/// Seconds that rates are averaged over.
+const WINDOW_S: usize = 5;
+
+/// The traffic of the last seconds, sampled once somebody has asked.
+struct Network {
+    /// What `box.stat.reset` takes off.
+    base: Cell<Traffic>,
+    past: RefCell<std::collections::VecDeque<Traffic>>,
+    is_sampled: Cell<bool>,
+}
+
+thread_local! {
+    static NETWORK: Network = const {
+        Network {
+            base: Cell::new(Traffic::NONE),
+            past: RefCell::new(std::collections::VecDeque::new()),
+            is_sampled: Cell::new(false),
+        }
+    };
+}
+
+impl Network {
+    fn reset(&self) {
+        self.base.set(super::resp::traffic());
+        self.past.borrow_mut().clear();
+    }
+
+    /// Total and rate of each count.
+    fn rates(&self) -> [(&'static str, u64, u64); 4] {
+        let now = super::resp::traffic();
+        let past = self.past.borrow();
+        let oldest = past.front().copied().unwrap_or(now).totals();
+        let (totals, base) = (now.totals(), self.base.get().totals());
+        std::array::from_fn(|index| {
+            let (name, total) = totals[index];
+            let grown = total.saturating_sub(oldest[index].1);
+            let rate = grown / past.len().max(1) as u64;
+            (name, total.saturating_sub(base[index].1), rate)
+        })
+    }
+
+    fn start(&self) {
+        if self.is_sampled.replace(true) {
+            return;
+        }
+        let sampler = fiber::spawn("network_ticks", || {
+            while fiber::sleep(Duration::from_secs(1)).is_ok() {
+                NETWORK.with(|network| {
+                    let mut past = network.past.borrow_mut();
+                    if past.len() >= WINDOW_S {
+                        past.pop_front();
+                    }
+                    past.push_back(super::resp::traffic());
+                });
+            }
+        });
+        sampler.set_system();
+    }
+}
+
+/// `stat_network()`: `{total, rps}` by name, and how many connections there are.
+fn lua_stat_network(cx: Context<'_>) -> Result<usize> {
+    let rates = NETWORK.with(|network| {
+        network.start();
+        network.rates()
+    });
+    cx.new_table(0, rates.len());
+    for (name, total, rate) in rates {
+        push_count(cx, total, rate);
+        cx.raw_set_field(-2, name);
+    }
+    cx.push_uint64(super::resp::traffic().connection_count);
+    Ok(2)
+}
+
+/// `slab_info()`: bytes by what holds them.
+fn lua_slab_info(cx: Context<'_>) -> Result<usize> {
+    let stat = arena::stat();
+    cx.new_table(0, 5);
+    // What tuples of spaces use, and what is set aside for tuples.
+    let items_used = stat.memtx_used - stat.index_used.min(stat.memtx_used);
+    set_size(cx, "items_used", items_used);
+    set_size(cx, "items_size", (stat.slab_size + stat.large_size).max(items_used));
+    set_size(cx, "index_used", stat.index_used);
+    set_size(cx, "quota_used", stat.memtx_used);
+    set_size(cx, "quota_size", stat.quota_size);
+    Ok(1)
+}
+
+/// `slab_classes()`: an array of slabs by the size of their pieces.
+fn lua_slab_classes(cx: Context<'_>) -> Result<usize> {
+    let classes = arena::slab_classes();
+    cx.new_table(classes.len(), 0);
+    for (number, class) in (1..).zip(&classes) {
+        let used = class.piece_size * class.piece_count;
+        cx.new_table(0, 6);
+        set_size(cx, "item_size", class.piece_size);
+        set_size(cx, "item_count", class.piece_count);
+        set_size(cx, "slab_size", class.slab_size);
+        set_size(cx, "slab_count", class.slab_count);
+        set_size(cx, "mem_used", used);
+        set_size(cx, "mem_free", class.slab_size * class.slab_count - used);
+        cx.raw_set_index(-2, number);
+    }
+    Ok(1)
+}
+
+/// `runtime_info()`: bytes of the Lua heap, its limit, and bytes of tuples that belong to no space.
+fn lua_runtime_info(cx: Context<'_>) -> Result<usize> {
+    cx.push_uint64(lua::used_bytes() as u64);
+    cx.push_uint64(lua::limit_bytes() as u64);
+    cx.push_uint64(arena::stat().runtime_used as u64);
+    Ok(3)
+}
