@@ -202,7 +202,7 @@ pub(super) fn on_overflow(fiber: &Fiber) {
     tracing::error!(fiber = fiber.name(), "uncaught error: C stack overflow");
     if let Some(lua) = fiber.find_local::<LuaFiber>() {
         // Neither pooled nor released: LuaJIT must not take half-built frames for dead ones.
-        drop(lua.thread.take());
+        lua.thread.take();
     }
 }
 

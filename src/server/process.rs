@@ -42,7 +42,7 @@ pub fn apply(configuration: &Configuration) -> Result<Option<PidFile>> {
     let folder = Path::new(configuration.text("process.work_dir").unwrap_or(""));
     match configuration.text("process.pid_file") {
         Some(file) if !file.is_empty() => {
-            write_pid_file(&world::absolute(&folder.join(file))).map(Some)
+            write_pid_file(&world::absolute(folder.join(file))).map(Some)
         }
         _ => Ok(None),
     }

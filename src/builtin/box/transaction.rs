@@ -86,7 +86,7 @@ fn lua_rollback_to_savepoint(cx: Context<'_>) -> Result<usize> {
     if database()?.transaction().is_none() {
         return Err(client_error!(ER_NO_TRANSACTION));
     }
-    database()?.rollback_to_savepoint(savepoint.clone())?;
+    database()?.rollback_to_savepoint(*savepoint)?;
     Ok(0)
 }
 

@@ -359,7 +359,7 @@ mod tests {
     fn classes_fit_their_sizes() {
         for size in 1..=SIZE_MAX {
             let rounded = rounded(size);
-            assert!(rounded >= size && rounded < size + 64 && rounded % 8 == 0);
+            assert!(rounded >= size && rounded < size + 64 && rounded.is_multiple_of(8));
             assert!(size > FINE_SIZE_MAX || rounded < size + 8);
         }
         assert_eq!(class_of(SIZE_MAX), CLASS_COUNT - 1);
