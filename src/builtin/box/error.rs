@@ -9,10 +9,18 @@
 use crate::base::error::{Builder, Result, Type, Value};
 use crate::base::error_code::CODES;
 use crate::base::error_injection::{self, INJECTIONS};
+use crate::builtin::serializer;
 use crate::lua::{self, Context, Kind, Module};
+use crate::value::msgpack::EXT_ERROR;
+use crate::xrow;
 
-/// Adds the natives.
+/// Adds the natives, and has error objects travel whole in MessagePack.
 pub(super) fn add(module: Module<'_>) -> Module<'_> {
+    serializer::register_error(xrow::error::encode);
+    serializer::register_ext(EXT_ERROR, |cx, payload| {
+        cx.push_error(xrow::error::decode(payload)?);
+        Ok(())
+    });
     module
         .function("error_code_table", lua_error_code_table)
         .function("error_create", lua_error_create)

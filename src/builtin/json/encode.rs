@@ -35,6 +35,17 @@ struct Encoder<'a, 'b> {
 impl Encoder<'_, '_> {
     fn value(self, slot: i32, depth: u32, out: &mut Vec<u8>) -> Result<()> {
         let cx = self.cx;
+        // What needs no inspection.
+        match cx.kind(slot) {
+            Kind::String => {
+                self.string(cx.bytes(slot).unwrap_or_default(), out);
+                return Ok(());
+            }
+            Kind::Table if !self.config.encode_load_metatables || !self.has_metatable(slot) => {
+                return self.table(slot, depth, out);
+            }
+            _ => {}
+        }
         match serializer::inspect(cx, slot, self.config)? {
             Field::Nil => out.extend_from_slice(b"null"),
             Field::Boolean(true) => out.extend_from_slice(b"true"),
@@ -56,6 +67,56 @@ impl Encoder<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    fn has_metatable(self, slot: i32) -> bool {
+        let has = self.cx.metatable(slot);
+        if has {
+            self.cx.pop(1);
+        }
+        has
+    }
+
+    /// A table without a metatable, in one walk: as a map if its first key is no number, as an
+    /// array as long as its keys come as 1, 2, 3 …; else what was written is cut back and the
+    /// table inspected.
+    fn table(self, slot: i32, depth: u32, out: &mut Vec<u8>) -> Result<()> {
+        let cx = self.cx;
+        cx.reserve(8)?;
+        if self.is_too_deep(depth)? {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        }
+        let mark = out.len();
+        let key = cx.top() + 1;
+        cx.push_nil();
+        if !cx.next(slot) {
+            out.extend_from_slice(b"[]");
+            return Ok(());
+        }
+        if cx.kind(key) != Kind::Number {
+            return self.pairs(slot, key, depth, out);
+        }
+        out.push(b'[');
+        let mut count = 0_u32;
+        while cx.number(key) == Some(f64::from(count + 1)) {
+            if count > 0 {
+                out.push(b',');
+            }
+            count += 1;
+            self.value(key + 1, depth + 1, out)?;
+            cx.set_top(key);
+            if !cx.next(slot) {
+                out.push(b']');
+                return Ok(());
+            }
+        }
+        cx.set_top(key - 1);
+        out.truncate(mark);
+        match serializer::inspect(cx, slot, self.config)? {
+            Field::Array { size, .. } => self.array(slot, size, depth, out),
+            _ => self.map(slot, depth, out),
+        }
     }
 
     fn double(self, value: f64, out: &mut Vec<u8>) {
@@ -104,19 +165,28 @@ impl Encoder<'_, '_> {
             out.extend_from_slice(b"null");
             return Ok(());
         }
-        out.push(b'{');
-        let mut is_first = true;
+        let key = cx.top() + 1;
         cx.push_nil();
-        while cx.next(slot) {
-            if !is_first {
-                out.push(b',');
-            }
-            is_first = false;
-            let top = cx.top();
-            self.key(top - 1, out)?;
+        if !cx.next(slot) {
+            out.extend_from_slice(b"{}");
+            return Ok(());
+        }
+        self.pairs(slot, key, depth, out)
+    }
+
+    /// A map whose first pair was pushed at `key`.
+    fn pairs(self, slot: i32, key: i32, depth: u32, out: &mut Vec<u8>) -> Result<()> {
+        let cx = self.cx;
+        out.push(b'{');
+        loop {
+            self.key(key, out)?;
             out.push(b':');
-            self.value(top, depth + 1, out)?;
-            cx.set_top(top - 1);
+            self.value(key + 1, depth + 1, out)?;
+            cx.set_top(key);
+            if !cx.next(slot) {
+                break;
+            }
+            out.push(b',');
         }
         out.push(b'}');
         Ok(())

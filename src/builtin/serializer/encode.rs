@@ -132,35 +132,42 @@ impl Encoder<'_, '_> {
         if level >= self.config.encode_max_depth {
             return self.too_deep(level, out);
         }
+        // The pair that `lua_next` pushes stands at these places throughout.
+        let key = cx.top() + 1;
+        let value = key + 1;
+        api!(ffi::lua_pushnil(state));
+        if api!(ffi::lua_next(state, index)) == 0 {
+            mp::write_array_len(out, 0);
+            return Ok(());
+        }
+        if api!(ffi::lua_type(state, key)) != ffi::LUA_TNUMBER {
+            return self.pairs(index, key, level, out);
+        }
         let mark = out.len();
         let size = api!(ffi::lua_objlen(state, index));
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         mp::write_array_len(out, size);
         let mut count = 0_u32;
-        api!(ffi::lua_pushnil(state));
-        while api!(ffi::lua_next(state, index)) != 0 {
-            let key_is_next = api!(ffi::lua_type(state, -2)) == ffi::LUA_TNUMBER
-                && api!(ffi::lua_tonumber(state, -2)) == f64::from(count + 1);
-            if !key_is_next {
-                let is_map = count == 0 && api!(ffi::lua_type(state, -2)) != ffi::LUA_TNUMBER;
-                cx.pop(2);
-                out.truncate(mark);
-                return if is_map {
-                    self.map(index, level, out)
-                } else {
-                    self.unusual_table(index, level, out)
-                };
+        loop {
+            // The first key is a number, and later keys are compared as numbers only if they are.
+            let is_next = api!(ffi::lua_tonumber(state, key)) == f64::from(count + 1)
+                && (count == 0 || api!(ffi::lua_type(state, key)) == ffi::LUA_TNUMBER);
+            if !is_next {
+                cx.set_top(key - 1);
+                break;
             }
             count += 1;
-            let top = cx.top();
-            self.value(top, level + 1, out)?;
-            api!(ffi::lua_settop(state, top - 1));
+            self.value(value, level + 1, out)?;
+            api!(ffi::lua_settop(state, key));
+            if api!(ffi::lua_next(state, index)) == 0 {
+                if count == size {
+                    return Ok(());
+                }
+                break;
+            }
         }
-        if count != size {
-            out.truncate(mark);
-            return self.unusual_table(index, level, out);
-        }
-        Ok(())
+        out.truncate(mark);
+        self.unusual_table(index, level, out)
     }
 
     /// A table that is neither a sequence nor has a first key that is no index.
@@ -191,26 +198,39 @@ impl Encoder<'_, '_> {
         if level >= self.config.encode_max_depth {
             return self.too_deep(level, out);
         }
+        let key = cx.top() + 1;
+        api!(ffi::lua_pushnil(state));
+        if api!(ffi::lua_next(state, index)) == 0 {
+            mp::write_map_len(out, 0);
+            return Ok(());
+        }
+        self.pairs(index, key, level, out)
+    }
+
+    /// A map whose first pair was pushed at `key`.
+    fn pairs(self, index: i32, key: i32, level: u32, out: &mut Vec<u8>) -> Result<()> {
+        let (cx, state) = (self.cx, self.cx.state());
         let mark = out.len();
         mp::write_map_len(out, 0);
         let mut count = 0_u32;
-        api!(ffi::lua_pushnil(state));
-        while api!(ffi::lua_next(state, index)) != 0 {
+        loop {
             count += 1;
-            let top = cx.top();
-            match api!(ffi::lua_type(state, top - 1)) {
+            match api!(ffi::lua_type(state, key)) {
                 ffi::LUA_TSTRING | ffi::LUA_TNUMBER | ffi::LUA_TBOOLEAN => {
-                    self.value(top - 1, level + 1, out)?;
+                    self.value(key, level + 1, out)?;
                 }
                 // Only a copy may be replaced: `lua_next` needs the key itself.
                 _ => {
-                    cx.push_value(top - 1);
-                    self.value(top + 1, level + 1, out)?;
-                    cx.set_top(top);
+                    cx.push_value(key);
+                    self.value(key + 2, level + 1, out)?;
+                    cx.set_top(key + 1);
                 }
             }
-            self.value(top, level + 1, out)?;
-            api!(ffi::lua_settop(state, top - 1));
+            self.value(key + 1, level + 1, out)?;
+            api!(ffi::lua_settop(state, key));
+            if api!(ffi::lua_next(state, index)) == 0 {
+                break;
+            }
         }
         patch_map_len(out, mark, count);
         Ok(())
