@@ -28,7 +28,7 @@ pub fn run(executable: &Path, folder: &Path, script: &Path, arguments: &[&str]) 
 }
 
 /// Rates of a script's rows, `NAME   NUMBER op/s …`, in their order.
-fn rates(text: &str) -> Vec<(String, f64)> {
+fn rates(text: &str) -> Rates {
     let rate = |line: &str| {
         let (before, _) = line.split_once(" op/s")?;
         let (name, rate) = before.trim_end().rsplit_once(' ')?;
@@ -36,6 +36,9 @@ fn rates(text: &str) -> Vec<(String, f64)> {
     };
     text.lines().filter_map(rate).collect()
 }
+
+/// Rows of a script's output: what was measured, and its rate.
+type Rates = Vec<(String, f64)>;
 
 /// Runs a script on both executables in turn: medians of each row, ours and theirs.
 pub fn compare(
@@ -49,9 +52,7 @@ pub fn compare(
         rates(&run(executable, folder.path(), script, &[]))
     };
     let runs: Vec<_> = (0..run_count).map(|_| (measure(ours), measure(theirs))).collect();
-    let of = |side: &dyn Fn(&(Vec<(String, f64)>, Vec<(String, f64)>)) -> f64| {
-        median(runs.iter().map(side).collect())
-    };
+    let of = |side: &dyn Fn(&(Rates, Rates)) -> f64| median(runs.iter().map(side).collect());
     let names: Vec<String> = runs[0].0.iter().map(|(name, _)| name.clone()).collect();
     assert!(!names.is_empty(), "{} prints no rates", script.display());
     let row = |(index, name): (usize, String)| {
