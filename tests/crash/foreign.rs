@@ -75,11 +75,19 @@ fn tarantoolctl_reads_what_a_killed_process_leaves() {
             String::from_utf8_lossy(&output.expect("an output").stdout).into_owned()
         };
         let (ours, theirs) = (cat(env!("CARGO_BIN_EXE_lycosa")), cat("tarantoolctl"));
-        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
-            assert_eq!(ours, theirs, "{}", path.display());
+        for (ours, theirs) in ours.split("---").zip(theirs.split("---")) {
+            assert_eq!(pieces(ours), pieces(theirs), "{}", path.display());
         }
-        assert_eq!(ours.len(), theirs.len(), "{}", path.display());
+        assert_eq!(ours.matches("---").count(), theirs.matches("---").count());
         count += 1;
     }
     assert!(count > 3, "{count} files");
+}
+
+/// What a row is printed as, without the order of keys: Tarantool's follows Lua's tables.
+fn pieces(row: &str) -> Vec<&str> {
+    let mut pieces: Vec<&str> =
+        row.split([' ', '\n', ',', '[', ']', '{', '}']).filter(|piece| !piece.is_empty()).collect();
+    pieces.sort_unstable();
+    pieces
 }
