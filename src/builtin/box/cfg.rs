@@ -123,6 +123,12 @@ fn lua_configure(cx: Context<'_>) -> Result<usize> {
     for space in database.schema().spaces() {
         database.host().space_changed(space.id());
     }
+    for sequence in database.sequences().all() {
+        database.host().sequence_changed(sequence.definition().id);
+    }
+    for function in database.functions().all() {
+        database.host().function_changed(function.id);
+    }
     Ok(0)
 }
 
