@@ -185,43 +185,6 @@ pub(super) fn push_part(cx: Context<'_>, part: &Part) {
         set_text(cx, "collation", &collation.name);
     }
     if let Some(path) = &part.path {
-        set_text(cx, "path", &short_path(&path.to_string()));
-    }
-}
-
-/// A path with keys that are identifiers as users write them: `["a"][1]["b c"]` is `.a[1]["b c"]`.
-fn short_path(path: &str) -> String {
-    let mut short = String::with_capacity(path.len());
-    let start = path.find("[\"").unwrap_or(path.len());
-    short.push_str(&path[..start]);
-    let mut rest = &path[start..];
-    while let Some(key) = rest.strip_prefix("[\"") {
-        let Some((key, after)) = key.split_once("\"]") else { break };
-        let is_word = key.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
-        if is_word && !key.starts_with(|first: char| first.is_ascii_digit()) && !key.is_empty() {
-            short.push('.');
-            short.push_str(key);
-        } else {
-            short.push_str(&rest[..rest.len() - after.len()]);
-        }
-        rest = after;
-        // Positions stay as they are.
-        let end = rest.find("[\"").unwrap_or(rest.len());
-        short.push_str(&rest[..end]);
-        rest = &rest[end..];
-    }
-    short.push_str(rest);
-    short
-}
-
-#[cfg(test)]
-mod tests {
-    use super::short_path;
-
-    #[test]
-    fn keys_that_are_identifiers_lose_their_brackets() {
-        assert_eq!(short_path(r#"["a"]["b"]"#), ".a.b");
-        assert_eq!(short_path(r#"["a"][1]["b c"][*]["d"]"#), r#".a[1]["b c"][*].d"#);
-        assert_eq!(short_path("[2]"), "[2]");
+        set_text(cx, "path", path.text());
     }
 }
