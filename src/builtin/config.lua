@@ -203,11 +203,11 @@ end
 -- answered by an alert.
 local function apply_compat(self)
     local compat = require('compat')
-    local known = compat._options()
     for name, value in pairs(native.get_candidate('compat') or {}) do
-        if known[name] ~= nil then
+        local is_known = pcall(function()
             compat[name] = value
-        elseif native.is_given('compat.' .. name) then
+        end)
+        if not is_known and native.is_given('compat.' .. name) then
             warn(self, ('compat.%s: there is no choice between old and new here'):format(name),
                 'compat_' .. name)
         end

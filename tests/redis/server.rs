@@ -34,7 +34,7 @@ impl Server {
         copy(&root().join("lua"), &folder.path().join("lua"));
         let config = format!(
             "app: {{file: {file}, cfg: {{redis: {{port: 0, {redis}}}}}}}\n\
-             log: {{to: stderr}}\n{top}\n\
+             log: {{to: stderr}}\nmemtx: {{max_tuple_size: 64MiB}}\n{top}\n\
              groups: {{g: {{replicasets: {{r: {{instances: {{i: {{}}}}}}}}}}}}\n"
         );
         std::fs::write(folder.path().join("config.yaml"), config).expect("a written file");
