@@ -55,6 +55,7 @@ const STAGE: &str = r#"
     package.loaded.console = {listen = function(uri) tell('listen', uri) end}
     package.loaded.compat = {}
     package.loaded.log = {error = function() end, warn = function() end}
+    package.loaded.log.new = function() return package.loaded.log end
     package.loaded.app = nil
     package.preload.app = function() tell('app') return {} end
 "#;
