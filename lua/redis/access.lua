@@ -1,36 +1,42 @@
--- access: who may log in, from `credentials` of the configuration.
+-- access: who may log in, and with whose rights commands run.
 --
--- Redis's user `default` is Tarantool's `guest`: without a password set for it, connections need
--- none. `AUTH password` is for that user, `AUTH user password` for any.
+-- Users are those of box.schema.user, be they made by `credentials` of the configuration or in
+-- Lua. Redis's user `default` is a user of that name if there is one; else it is `guest`, whose
+-- password is that in `credentials`. Without a password set for it, connections need none.
+--
+-- A user's commands run with that user's rights. `guest` may use all that the emulation offers,
+-- so its commands run with those of `admin`: what it may not do is not a command.
 
 local resp = require('resp')
 
 local M = {}
 
 local DEFAULT = 'default'
+local WRONG = resp.error('WRONGPASS invalid username-password pair or user is disabled.')
 
-local function users()
+-- The password of `default` in the configuration; nil or '' for none.
+local function configured_password()
     local ok, config = pcall(require, 'config')
     local found
     if ok then
         ok, found = pcall(config.get, config, 'credentials.users')
     end
-    return ok and type(found) == 'table' and found or {}
+    if not ok or type(found) ~= 'table' then
+        return nil
+    end
+    local user = found[DEFAULT] or found.guest
+    return user ~= nil and user.password or nil
 end
 
-local function password_of(name)
-    local list = users()
-    local user = list[name]
-    if name == DEFAULT and user == nil then
-        user = list.guest
-    end
-    return user, user ~= nil and user.password or nil
+-- Whether `default` is a user by itself, who must know a password.
+local function has_default()
+    return box.space._user.index.name:get{DEFAULT} ~= nil
 end
 
 -- Whether a connection must authenticate before it may do anything.
 function M.is_required()
-    local _, password = password_of(DEFAULT)
-    return password ~= nil and password ~= ''
+    local password = configured_password()
+    return password ~= nil and password ~= '' or box.session.su('admin', has_default)
 end
 
 -- Compares in the same time wherever the difference is.
@@ -42,13 +48,24 @@ local function same(a, b)
     return difference == 0
 end
 
+-- Makes the client who it is without a password.
+function M.reset(client)
+    client.user = DEFAULT
+    client:set_user(box.schema.GUEST_ID, box.schema.ADMIN_ID)
+end
+
 -- Logs the client in, or raises the reply that says why not.
 function M.login(client, name, password)
-    local user, expected = password_of(name)
-    local known = user ~= nil or (name == DEFAULT and not M.is_required())
-    local open = name == DEFAULT and not M.is_required()
-    if not open and (not known or expected == nil or not same(password, expected)) then
-        error(resp.error('WRONGPASS invalid username-password pair or user is disabled.'))
+    if name ~= DEFAULT or box.session.su('admin', has_default) then
+        if not client:authenticate(name, password) then
+            error(WRONG)
+        end
+    else
+        local expected = configured_password()
+        if expected ~= nil and expected ~= '' and not same(password, expected) then
+            error(WRONG)
+        end
+        M.reset(client)
     end
     client.user = name
     client.needs_auth = false

@@ -41,7 +41,7 @@ end
 -- A connection in its first state.
 function M.reset(client)
     client.database = 0
-    client.user = 'default'
+    access.reset(client)
     client.name = nil
     client.protocol = 2
     client.queue = nil

@@ -37,7 +37,8 @@ end
 local databases = setmetatable({}, {
     __index = function(self, database)
         local name = space_name(database)
-        local space = expiring.space(name)
+        -- Whoever asks first, the space is the emulation's.
+        local space = box.session.su('admin', expiring.space, name)
         -- CACHE collects in its own space, if it is there.
         if collectors[name] == nil and (database ~= 0 or rawget(_G, 'CACHE') == nil) then
             collectors[name] = expiring.collector(name)

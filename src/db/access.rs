@@ -1,15 +1,21 @@
 //! Access checks: who may do what.
 //!
+//! A check of a user who is not the administrator costs a few look-ups, so what was found to be
+//! allowed is remembered for the spaces used last, until a grant or the schema changes.
+//!
 //! # Yields
 //! never
+
+use std::cell::Cell;
 
 use crate::base::error::{Builder, Error, Result, Type, Value};
 use crate::base::error_code::ER_ACCESS_DENIED;
 
 use super::context;
 use super::database::Database;
+use super::function::FunctionDefinition;
 use super::space::Space;
-use super::user::{ADMIN, Object, ObjectKind, privilege};
+use super::user::{ADMIN, Object, ObjectKind, User, privilege};
 
 /// The user on whose behalf this fiber acts.
 pub fn effective_user() -> u32 {
@@ -21,8 +27,19 @@ pub fn set_effective_user(uid: u32) -> u32 {
     context::current().user.replace(uid)
 }
 
-/// `AccessDeniedError` in Tarantool's wording.
+/// Does something on behalf of the administrator.
+pub fn as_admin<T>(work: impl FnOnce() -> T) -> T {
+    let user = set_effective_user(ADMIN);
+    let result = work();
+    set_effective_user(user);
+    result
+}
+
+/// `AccessDeniedError` in Tarantool's wording. The host is told, whose triggers may yield.
 pub fn denied(access: &str, object_type: &str, object_name: &str, user: &str) -> Error {
+    if let Some(db) = Database::find() {
+        db.host().access_denied(access, object_type, object_name);
+    }
     let message =
         format!("{access} access to {object_type} '{object_name}' is denied for user '{user}'");
     let text = |value: &str| Value::String(value.to_owned());
@@ -37,14 +54,74 @@ pub fn denied(access: &str, object_type: &str, object_name: &str, user: &str) ->
         .build()
 }
 
+/// What was found to be allowed: who did what with which space.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Allowed {
+    uid: u32,
+    space_id: u32,
+    access: u32,
+}
+
+/// How many answers are remembered.
+const ALLOWED_COUNT: usize = 16;
+
+struct Memory {
+    /// Versions of the grants and of the schema that the answers hold for.
+    versions: Cell<(u64, u64)>,
+    allowed: [Cell<Option<Allowed>>; ALLOWED_COUNT],
+}
+
+thread_local! {
+    static MEMORY: Memory = const {
+        Memory {
+            versions: Cell::new((0, 0)),
+            allowed: [const { Cell::new(None) }; ALLOWED_COUNT],
+        }
+    };
+}
+
+/// Whether this is known to be allowed; false: it has to be checked.
+#[inline]
+fn is_remembered(db: &Database, question: Allowed) -> bool {
+    MEMORY.with(|memory| {
+        let place = (question.space_id + question.access) as usize % ALLOWED_COUNT;
+        memory.versions.get() == (db.users().version(), db.schema().version())
+            && memory.allowed[place].get() == Some(question)
+    })
+}
+
+fn remember(db: &Database, answer: Allowed) {
+    MEMORY.with(|memory| {
+        let versions = (db.users().version(), db.schema().version());
+        if memory.versions.replace(versions) != versions {
+            memory.allowed.iter().for_each(|place| place.set(None));
+        }
+        let place = (answer.space_id + answer.access) as usize % ALLOWED_COUNT;
+        memory.allowed[place].set(Some(answer));
+    });
+}
+
+/// Whether the user is known to be allowed to read the space; false: a check has to tell.
+#[inline]
+pub fn may_read(db: &Database, space_id: u32) -> bool {
+    let uid = effective_user();
+    uid == ADMIN || is_remembered(db, Allowed { uid, space_id, access: privilege::READ })
+}
+
 /// Whether the user may do this with the space's data.
 #[inline]
-pub(crate) fn check_space(db: &Database, space: &Space, access: u32) -> Result<()> {
+pub fn check_space(db: &Database, space: &Space, access: u32) -> Result<()> {
     let uid = effective_user();
     if uid == ADMIN {
         return Ok(());
     }
-    check_space_slow(db, space, access, uid)
+    let question = Allowed { uid, space_id: space.id(), access };
+    if is_remembered(db, question) {
+        return Ok(());
+    }
+    check_space_slow(db, space, access, uid)?;
+    remember(db, question);
+    Ok(())
 }
 
 #[cold]
@@ -99,4 +176,77 @@ pub(crate) fn check_ddl(
         return Ok(());
     }
     Err(denied(privilege::name(missing), kind.name(), name, &user.name()))
+}
+
+const EXECUTE: u32 = privilege::EXECUTE | privilege::USAGE;
+
+/// Whether the user may execute a stored function.
+pub fn check_function(db: &Database, function: &FunctionDefinition) -> Result<()> {
+    let uid = effective_user();
+    if uid == ADMIN {
+        return Ok(());
+    }
+    let user = db.users().find(uid)?;
+    let kind = ObjectKind::Function;
+    let missing = EXECUTE & !user.universal_access() & !user.access(&Object::Entity(kind));
+    if missing & privilege::USAGE == 0 {
+        let own = user.access(&Object::One(kind, function.id));
+        if function.owner == uid || missing & !own == 0 {
+            return Ok(());
+        }
+    }
+    if function.language == "LUA" && function.body.is_empty() {
+        return check_lua_call(db, &function.name, false);
+    }
+    Err(denied(privilege::name(privilege::EXECUTE), kind.name(), &function.name, &user.name()))
+}
+
+/// Whether the user may call the global Lua function of this name. The right to call all does
+/// not include those that came with the program.
+pub fn check_lua_call(db: &Database, name: &str, is_builtin: bool) -> Result<()> {
+    let uid = effective_user();
+    if uid == ADMIN {
+        return Ok(());
+    }
+    let user = db.users().find(uid)?;
+    let universal = EXECUTE & !user.universal_access();
+    if universal == 0 {
+        return Ok(());
+    }
+    let missing = universal & !singleton_access(&user, ObjectKind::LuaCall);
+    let own = user.access(&Object::LuaFunction(name.to_owned()));
+    if (missing == 0 && !is_builtin)
+        || (missing & privilege::USAGE == 0 && own & privilege::EXECUTE != 0)
+    {
+        return Ok(());
+    }
+    let kind = ObjectKind::Function;
+    Err(denied(privilege::name(privilege::EXECUTE), kind.name(), name, &user.name()))
+}
+
+/// Whether the user may evaluate Lua expressions.
+pub fn check_lua_eval(db: &Database) -> Result<()> {
+    check_singleton(db, ObjectKind::LuaEval)
+}
+
+/// Whether the user may execute SQL statements.
+pub fn check_sql(db: &Database) -> Result<()> {
+    check_singleton(db, ObjectKind::Sql)
+}
+
+fn singleton_access(user: &User, kind: ObjectKind) -> u32 {
+    user.access(&Object::Entity(kind)) | user.access(&Object::One(kind, 0))
+}
+
+fn check_singleton(db: &Database, kind: ObjectKind) -> Result<()> {
+    let uid = effective_user();
+    if uid == ADMIN {
+        return Ok(());
+    }
+    let user = db.users().find(uid)?;
+    if EXECUTE & !user.universal_access() & !singleton_access(&user, kind) == 0 {
+        return Ok(());
+    }
+    let access = privilege::name(privilege::EXECUTE);
+    Err(denied(access, ObjectKind::Universe.name(), "", &user.name()))
 }

@@ -37,6 +37,7 @@
 //! vinyl, functional, multikey, RTREE and BITSET indexes, constraints.
 
 pub mod access;
+pub mod authentication;
 mod backup;
 pub mod batch;
 mod bootstrap;

@@ -16,7 +16,7 @@ use crate::value::mp::{Reader, write_array_len, write_int, write_uint};
 use crate::xrow::Request;
 use crate::xrow::iproto::kind;
 
-use super::access::{denied, effective_user};
+use super::access::{as_admin, denied, effective_user};
 use super::database::Database;
 use super::index::Mode;
 use super::sequence::Sequence;
@@ -31,7 +31,7 @@ impl Database {
         self.check_sequence(&sequence, privilege::WRITE)?;
         let value = sequence.peek_next()?;
         sequence.set_value(Some(value));
-        self.replace(system_space::SEQUENCE_DATA, &data_row(id, value))?;
+        self.write_sequence_value(id, value)?;
         Ok(value)
     }
 
@@ -47,7 +47,12 @@ impl Database {
     pub fn sequence_set(&self, id: u32, value: i64) -> Result<()> {
         let sequence = self.sequences().find(id)?;
         self.check_sequence(&sequence, privilege::WRITE)?;
-        self.replace(system_space::SEQUENCE_DATA, &data_row(id, value)).map(drop)
+        self.write_sequence_value(id, value)
+    }
+
+    /// Whoever may write to the sequence need not have access to the space of the values.
+    fn write_sequence_value(&self, id: u32, value: i64) -> Result<()> {
+        as_admin(|| self.replace(system_space::SEQUENCE_DATA, &data_row(id, value))).map(drop)
     }
 
     /// Starts a sequence over.
@@ -57,7 +62,7 @@ impl Database {
         let mut key = Vec::new();
         write_array_len(&mut key, 1);
         write_uint(&mut key, u64::from(id));
-        self.delete(system_space::SEQUENCE_DATA, 0, &key)?;
+        as_admin(|| self.delete(system_space::SEQUENCE_DATA, 0, &key))?;
         sequence.set_value(None);
         Ok(())
     }
@@ -69,11 +74,16 @@ impl Database {
         }
         let definition = sequence.definition();
         let user = self.users().find(uid)?;
-        let has = user.universal_access()
-            | user.access(&Object::Entity(ObjectKind::Sequence))
-            | user.access(&Object::One(ObjectKind::Sequence, definition.id));
-        if definition.owner == uid || access & !has == 0 {
+        let missing = (access | privilege::USAGE)
+            & !user.universal_access()
+            & !user.access(&Object::Entity(ObjectKind::Sequence));
+        let own = user.access(&Object::One(ObjectKind::Sequence, definition.id));
+        let has_usage = missing & privilege::USAGE == 0;
+        if has_usage && (definition.owner == uid || missing & !own == 0) {
             return Ok(());
+        }
+        if user.universal_access() & privilege::USAGE == 0 {
+            return Err(denied(privilege::name(privilege::USAGE), "universe", "", &user.name()));
         }
         Err(denied(privilege::name(access), "sequence", &definition.name, &user.name()))
     }

@@ -132,4 +132,7 @@ pub trait Host {
     fn starting(&self, _step: Step) {}
     /// Something that `box.watch('box.status')` and the like show has changed.
     fn status_changed(&self) {}
+    /// The effective user was denied this access to an object of this type and name. Its triggers
+    /// may yield.
+    fn access_denied(&self, _access: &str, _object_type: &str, _object_name: &str) {}
 }

@@ -206,9 +206,17 @@ impl User {
 #[derive(Default)]
 pub struct Users {
     by_id: RefCell<BTreeMap<u32, Rc<User>>>,
+    /// How often rights have changed.
+    version: Cell<u64>,
 }
 
 impl Users {
+    /// Grows whenever somebody's rights may have changed.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version.get()
+    }
+
     /// The user or role with this id.
     pub fn get(&self, uid: u32) -> Option<Rc<User>> {
         self.by_id.borrow().get(&uid).cloned()
@@ -296,6 +304,7 @@ impl Users {
     }
 
     fn recompute(&self) {
+        self.version.set(self.version.get() + 1);
         let users: Vec<(u32, Rc<User>)> =
             self.by_id.borrow().iter().map(|(uid, user)| (*uid, user.clone())).collect();
         for (uid, user) in &users {

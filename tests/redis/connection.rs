@@ -157,6 +157,36 @@ fn a_password_is_asked_for() {
 }
 
 #[test]
+fn commands_run_with_the_rights_of_their_user() {
+    let server = Server::start_with(
+        "",
+        "credentials: {users: {web: {password: w, roles: [super]}, \
+         reader: {password: r, privileges: [{permissions: [read], spaces: [cache]}]}}}",
+    );
+    let mut client = server.connect();
+    assert_eq!(client.command("SET a 1"), "+OK");
+    assert_eq!(
+        client.command("AUTH reader w"),
+        "-WRONGPASS invalid username-password pair or \
+         user is disabled."
+    );
+    assert_eq!(client.command("SET a 2"), "+OK");
+    assert_eq!(client.command("AUTH reader r"), "+OK");
+    assert_eq!(client.command("GET a"), "\"2\"");
+    let denied = "-NOPERM Write access to space 'cache' is denied for user 'reader'";
+    assert_eq!(client.command("SET a 3"), denied);
+    assert_eq!(client.command("FCALL CACHE:Set 0 a 3"), denied);
+    assert_eq!(client.command("AUTH web w"), "+OK");
+    assert_eq!(client.command("SET a 4"), "+OK");
+    assert_eq!(client.command("AUTH reader r"), "+OK");
+    assert_eq!(client.command("RESET"), "+RESET");
+    assert_eq!(client.command("SET a 5"), "+OK");
+    let mut client = server.connect();
+    assert!(client.command("HELLO 3 AUTH reader r").starts_with('{'));
+    assert_eq!(client.command("SET a 6"), denied);
+}
+
+#[test]
 fn hello_is_answered_in_its_own_version() {
     let server = Server::start();
     let mut client = server.connect();

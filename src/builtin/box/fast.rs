@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::ffi::c_void;
 
 use super::tuple::keep_result;
-use crate::db::{ADMIN, Database, Engine, Index, Operation, Phase, access};
+use crate::db::{Database, Engine, Index, Operation, Phase, access};
 use crate::fiber;
 use crate::lua::Module;
 use crate::tuple::RawTuple;
@@ -39,7 +39,10 @@ fn get(space_id: u32, index_id: u32, encode: impl FnOnce(&mut Vec<u8>)) -> *cons
     }
     let Some(space) = database.space(space_id) else { return SLOW };
     let Some(index) = space.index(index_id) else { return SLOW };
-    if space.definition().engine != Engine::Memtx || !is_simple(index) || !may_read() {
+    if space.definition().engine != Engine::Memtx
+        || !is_simple(index)
+        || !access::may_read(database, space_id)
+    {
         return SLOW;
     }
     if database.transaction().is_some_and(|transaction| transaction.check(database).is_err()) {
@@ -57,11 +60,6 @@ fn get(space_id: u32, index_id: u32, encode: impl FnOnce(&mut Vec<u8>)) -> *cons
             None => std::ptr::null(),
         }
     })
-}
-
-/// The administrator reads everything; for others the slow way checks.
-fn may_read() -> bool {
-    access::effective_user() == ADMIN
 }
 
 /// A unique index of one part that holds tuples itself.

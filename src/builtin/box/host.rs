@@ -76,6 +76,10 @@ impl Host for LuaHost {
         super::ctl::status_changed();
     }
 
+    fn access_denied(&self, access: &str, object_type: &str, object_name: &str) {
+        super::session::run_on_access_denied(access, object_type, object_name);
+    }
+
     fn starting(&self, step: Step) {
         let (event, state) = match step {
             Step::SchemaInitialized => ("box.ctl.on_schema_init", None),

@@ -133,6 +133,18 @@ function Client:set_gate(gate)
     native.set_gated(self.connection, gate ~= nil)
 end
 
+-- From inside a command of this client: makes it a user of box.schema.user by password. Whether
+-- the password was right and the user may open sessions.
+function Client:authenticate(user, password) -- luacheck: no self
+    return native.authenticate(user, password)
+end
+
+-- From inside a command of this client: makes it a user without asking for a password. Commands
+-- run with the rights of `effective`, the same user when that is nil.
+function Client:set_user(user, effective) -- luacheck: no self
+    native.set_user(user, effective or user)
+end
+
 -- Closes it: itself after the reply, another one at once.
 function Client:close()
     native.close(self.connection)

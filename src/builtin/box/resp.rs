@@ -16,8 +16,11 @@ use std::net::ToSocketAddrs;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::session;
 use super::stat::Traffic;
 use crate::base::error::{Error, Result};
+use crate::db::access::set_effective_user;
+use crate::db::authentication::Proof;
 use crate::fiber;
 use crate::lua::{Context, Kind, Module, Reference, userdata};
 use crate::net::resp::reply::Version;
@@ -65,6 +68,8 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("set_reply_mode", lua_resp_set_reply_mode)
         .function("set_authenticated", lua_resp_set_authenticated)
         .function("set_gated", lua_resp_set_gated)
+        .function("authenticate", lua_resp_authenticate)
+        .function("set_user", lua_resp_set_user)
         .function("close", lua_resp_close)
         .function("is_connected", lua_resp_is_connected)
         .function("info", lua_resp_info)
@@ -218,6 +223,29 @@ fn lua_resp_set_authenticated(cx: Context<'_>) -> Result<usize> {
 /// `set_gated(connection, boolean)`
 fn lua_resp_set_gated(cx: Context<'_>) -> Result<usize> {
     connection(cx)?.gated.set(cx.boolean(2));
+    Ok(0)
+}
+
+/// `authenticate(user, password)`: whether the session of the running connection is that user's
+/// now. Yields when a trigger does.
+fn lua_resp_authenticate(cx: Context<'_>) -> Result<usize> {
+    let (user, password) = (cx.check_bytes(1)?, cx.check_bytes(2)?);
+    let user = String::from_utf8_lossy(user).into_owned();
+    let result = session::authenticate(&user, Proof::Password(password));
+    if let Err(error) = &result {
+        tracing::debug!("authentication of '{user}': {error}");
+    }
+    cx.push_boolean(result.is_ok());
+    Ok(1)
+}
+
+/// `set_user(id, effective id)`: whom the session of the running connection belongs to, and with
+/// whose rights its commands run.
+fn lua_resp_set_user(cx: Context<'_>) -> Result<usize> {
+    let session = session::current();
+    session.set_user(super::space::id(cx, 1)?);
+    session.enter();
+    set_effective_user(super::space::id(cx, 2)?);
     Ok(0)
 }
 

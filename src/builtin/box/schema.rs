@@ -7,26 +7,18 @@
 //! # Yields
 //! what commits: `sequence_next`, `sequence_set`, `sequence_reset`, `truncate`
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest, Sha1};
-
 use super::host::{set_flag, set_number, set_text};
 use super::space::{database, id};
 use super::trigger::push_tuple;
 use crate::base::error::{Error, Result, Type};
 use crate::base::version;
 use crate::client_error;
-use crate::db::access::{self, denied, effective_user, set_effective_user};
-use crate::db::{
-    Database, FunctionDefinition, Object, ObjectKind, SequenceDefinition, privilege, system_space,
-};
+use crate::db::access;
+use crate::db::{FunctionDefinition, SequenceDefinition, authentication, privilege, system_space};
 use crate::lua::{Context, Module};
 use crate::tuple::Tuple;
 use crate::value::mp;
 
-/// User id of the administrator.
-const ADMIN: u32 = 1;
 /// The highest function id.
 const FUNCTION_ID_MAX: u32 = 32000;
 
@@ -99,14 +91,6 @@ fn lua_sequence_reset(cx: Context<'_>) -> Result<usize> {
     Ok(0)
 }
 
-/// Runs `work` as the administrator.
-fn as_admin<T>(work: impl FnOnce() -> T) -> T {
-    let user = set_effective_user(ADMIN);
-    let result = work();
-    set_effective_user(user);
-    result
-}
-
 /// `truncate(space id)`: whoever may write to the space may empty it, which is a row of
 /// `_truncate`.
 fn lua_truncate(cx: Context<'_>) -> Result<usize> {
@@ -123,7 +107,7 @@ fn lua_truncate(cx: Context<'_>) -> Result<usize> {
     mp::write_str(&mut operations, b"+");
     mp::write_uint(&mut operations, 1);
     mp::write_uint(&mut operations, 1);
-    as_admin(|| database.upsert(system_space::TRUNCATE, &row, &operations, 0))?;
+    access::as_admin(|| database.upsert(system_space::TRUNCATE, &row, &operations, 0))?;
     Ok(0)
 }
 
@@ -146,13 +130,8 @@ fn lua_space_tuple(cx: Context<'_>) -> Result<usize> {
 
 /// `prepare_auth(method, password)`: what `_user` keeps of a password.
 fn lua_prepare_auth(cx: Context<'_>) -> Result<usize> {
-    let method = cx.check_bytes(1)?;
-    if method != b"chap-sha1" {
-        let method = String::from_utf8_lossy(method).into_owned();
-        return Err(client_error!(ER_UNKNOWN_AUTH_METHOD, method));
-    }
-    let password = cx.check_bytes(2)?;
-    cx.push_bytes(STANDARD.encode(Sha1::digest(Sha1::digest(password))));
+    let method = cx.check_text(1)?;
+    cx.push_bytes(authentication::prepare(method, cx.check_bytes(2)?)?);
     Ok(1)
 }
 
@@ -163,7 +142,7 @@ fn lua_func_access(cx: Context<'_>) -> Result<usize> {
     let name = cx.check_text(1)?;
     let function = database.functions().get_by_name(name);
     let function = function.ok_or_else(|| client_error!(ER_NO_SUCH_FUNCTION, name))?;
-    check_execute(database, &function)?;
+    access::check_function(database, &function)?;
     if function.language != "LUA" {
         return Err(client_error!(ER_UNSUPPORTED, "Lycosa", "functions in C modules"));
     }
@@ -175,21 +154,6 @@ fn lua_func_access(cx: Context<'_>) -> Result<usize> {
         false => cx.push_nil(),
     }
     Ok(4)
-}
-
-fn check_execute(database: &Database, function: &FunctionDefinition) -> Result<(), Error> {
-    let uid = effective_user();
-    if uid == ADMIN || function.owner == uid {
-        return Ok(());
-    }
-    let user = database.users().find(uid)?;
-    let has = user.universal_access()
-        | user.access(&Object::Entity(ObjectKind::Function))
-        | user.access(&Object::One(ObjectKind::Function, function.id));
-    if has & privilege::EXECUTE != 0 {
-        return Ok(());
-    }
-    Err(denied(privilege::name(privilege::EXECUTE), "function", &function.name, &user.name()))
 }
 
 /// `schema_version_latest()`: the array of the three numbers of this server's system spaces.

@@ -16,9 +16,11 @@ use std::rc::{Rc, Weak};
 
 use super::space::{database, id};
 use crate::base::error::{Error, Result};
+use crate::base::error_code::ER_CREDS_MISMATCH;
 use crate::client_error;
-use crate::db::access::{denied, effective_user, set_effective_user};
-use crate::db::{Database, User, privilege};
+use crate::db::Database;
+use crate::db::access::{effective_user, set_effective_user};
+use crate::db::authentication::{self, Proof, check_session};
 use crate::fiber;
 use crate::lua::{self, Context, Kind, Module, Reference};
 
@@ -213,6 +215,41 @@ pub fn run_on_auth(user: &str, is_authenticated: bool) -> Result<()> {
     })
 }
 
+/// Runs the triggers of `box.session.on_access_denied`. Errors are logged.
+pub fn run_on_access_denied(access: &str, object_type: &str, object_name: &str) {
+    if !fiber::in_fiber() {
+        return;
+    }
+    let result = run_event("on_access_denied", |cx| {
+        [access, object_type, object_name].iter().for_each(|text| cx.push_bytes(text));
+        3
+    });
+    if let Err(error) = result {
+        tracing::error!("box.session.on_access_denied: {error}");
+    }
+}
+
+/// The user with this name makes the running fiber's session its own by a proof, and the triggers
+/// of `box.session.on_auth` are told whether it did.
+pub fn authenticate(name: &str, proof: Proof<'_>) -> Result<()> {
+    let database = database()?;
+    match authentication::authenticate(database, name, proof) {
+        Ok(user) => {
+            run_on_auth(name, true)?;
+            let session = current();
+            session.set_user(user.definition().uid);
+            session.enter();
+            Ok(())
+        }
+        Err(error) => {
+            if error.code() == ER_CREDS_MISMATCH.number {
+                run_on_auth(name, false)?;
+            }
+            Err(error)
+        }
+    }
+}
+
 /// Runs the triggers of an event as the administrator, with the arguments that `push` pushes.
 fn run_event(event: &str, push: impl FnOnce(Context<'_>) -> i32) -> Result<()> {
     let Some(runner) = RUNNER.with_borrow(Clone::clone) else { return Ok(()) };
@@ -382,13 +419,6 @@ fn lua_session_push(cx: Context<'_>) -> Result<usize> {
             Ok(2)
         }
     }
-}
-
-fn check_session(user: &User) -> Result<()> {
-    if user.universal_access() & privilege::SESSION != 0 {
-        return Ok(());
-    }
-    Err(denied(privilege::name(privilege::SESSION), "universe", "", &user.name()))
 }
 
 /// `session_find_user(name or id)`: the id of a user who may open sessions.

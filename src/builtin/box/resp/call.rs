@@ -19,14 +19,15 @@ use mlua::ffi;
 use tokio::net::TcpStream;
 
 use super::{Handlers, encode};
-use crate::base::error::Result;
-use crate::db::Database;
+use crate::base::error::{Result, Type};
+use crate::builtin::r#box::session::{self, SessionKind};
 use crate::db::batch::{self, Batch};
+use crate::db::{Database, GUEST};
 use crate::lua::{self, Context, Kind, Reference, userdata};
 use crate::net::resp::reply::Writer;
 use crate::net::resp::{Connection, Handler, Request, Service, Written};
 
-/// Places on the stack of a connection's thread, above the pointer to its [`Session`].
+/// Places on the stack of a connection's thread, above the pointer to its [`Run`].
 mod slot {
     pub const CLIENT: i32 = 2;
     pub const ON_ERROR: i32 = 3;
@@ -65,7 +66,7 @@ pub(super) fn lua_resp_set_client_metatable(cx: Context<'_>) -> Result<usize> {
 }
 
 /// What a protected run of a connection needs.
-struct Session<'a> {
+struct Run<'a> {
     handlers: &'a Handlers,
     connection: &'a Connection,
     stream: Option<TcpStream>,
@@ -73,6 +74,13 @@ struct Session<'a> {
 
 impl Service for LuaService {
     fn serve(&self, connection: &Rc<Connection>, stream: TcpStream) {
+        let session = session::Session::new(SessionKind::Resp, GUEST);
+        session.set_peer(connection.descriptor, Some(connection.peer.to_string()));
+        session.enter();
+        if let Err(error) = session::run_on_connect() {
+            tracing::debug!(client = %connection.peer, "refused: {error}");
+            return;
+        }
         lua::enter(|cx| {
             if let Err(error) = make_client(cx, connection) {
                 tracing::warn!(client = %connection.peer, "{error}");
@@ -80,10 +88,10 @@ impl Service for LuaService {
             }
             let client = cx.top();
             if notify(cx, &self.handlers, "connected", client) {
-                let mut session =
-                    Session { handlers: &self.handlers, connection, stream: Some(stream) };
+                let mut run_state =
+                    Run { handlers: &self.handlers, connection, stream: Some(stream) };
                 lua::push_function(cx, run);
-                cx.push_pointer((&raw mut session).cast());
+                cx.push_pointer((&raw mut run_state).cast());
                 cx.push_value(client);
                 if let Err(error) = cx.call(2, 0) {
                     tracing::warn!(client = %connection.peer, "closed: {error}");
@@ -91,6 +99,7 @@ impl Service for LuaService {
             }
             notify(cx, &self.handlers, "disconnected", client);
         });
+        session::run_on_disconnect();
     }
 }
 
@@ -140,19 +149,19 @@ fn push_handlers(cx: Context<'_>, handlers: &Handlers) -> bool {
 fn run(cx: Context<'_>) -> Result<usize> {
     cx.reserve(64)?;
     // SAFETY: `serve` passes its own session, which outlives this call.
-    let session = unsafe { &mut *cx.userdata(1).cast::<Session<'_>>() };
+    let run_state = unsafe { &mut *cx.userdata(1).cast::<Run<'_>>() };
     lua::push_function(cx, on_error);
     cx.set_top(slot::NAMES + NAME_COUNT as i32 - 1);
     let mut handler = LuaHandler {
         cx,
-        handlers: session.handlers,
+        handlers: run_state.handlers,
         version: 0,
         names: [Name::EMPTY; NAME_COUNT],
         batch: None,
         time_us: 0,
     };
-    if let Some(stream) = session.stream.take() {
-        session.connection.run(stream, &mut handler);
+    if let Some(stream) = run_state.stream.take() {
+        run_state.connection.run(stream, &mut handler);
     }
     Ok(0)
 }
@@ -409,7 +418,8 @@ impl LuaHandler<'_> {
         let is_reply = status == ffi::LUA_OK || encode::is_reply(self.cx, -1);
         if !is_reply {
             let error = self.cx.to_error(-1);
-            return writer.error(format!("ERR {}", error.message()).as_bytes());
+            let prefix = if error.kind() == Type::AccessDenied { "NOPERM" } else { "ERR" };
+            return writer.error(format!("{prefix} {}", error.message()).as_bytes());
         }
         let start = writer.position();
         if let Err(text) = encode::encode(self.cx, &mut writer) {
