@@ -69,7 +69,7 @@ impl<O: Order> TreeBuild<O> {
                 leaf
             }
         };
-        leaf.leaf_mut().insert(leaf.len(), hint, item);
+        leaf.leaf_mut().push(hint, item);
     }
 
     /// Leave the leaves for the vector.
@@ -102,6 +102,8 @@ impl<O: Order> TreeBuild<O> {
                 self.append(tree, hint, item);
             }
         }
+        let last = self.leaves.last().and_then(|leaf| leaf.leaf().hints().last());
+        tree.hint_max = last.copied().unwrap_or(0);
         tree.len = self.leaves.iter().map(|leaf| leaf.len() as u64).sum();
         tree.version += 1;
         let mut nodes = std::mem::take(&mut self.leaves);

@@ -32,6 +32,7 @@ impl<O: Order> Tree<O> {
             counts.0 += 1;
             for (&hint, &item) in node.leaf().hints().iter().zip(node.leaf().items()) {
                 assert_eq!(hint, self.order.hint(item));
+                assert!(hint <= self.hint_max);
                 if let Some(last) = *last {
                     assert_eq!(self.order.compare(last, item), Ordering::Less);
                 }

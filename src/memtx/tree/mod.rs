@@ -91,6 +91,8 @@ pub struct Tree<O: Order> {
     reclaimer: Rc<Reclaimer>,
     /// Nodes of this epoch and before may be reached by a view; 0 without views.
     shared_epoch: u64,
+    /// No element has a greater hint.
+    hint_max: u64,
     /// Whether the tree holds a reference to each element, which `clear` lets go of.
     owns: bool,
 }
@@ -111,6 +113,7 @@ impl<O: Order> Tree<O> {
             inner_count: 0,
             reclaimer,
             shared_epoch: 0,
+            hint_max: 0,
             owns,
         }
     }

@@ -355,6 +355,14 @@ impl<T: Copy> Leaf<T> {
         self.set(at, hint, item);
     }
 
+    /// Add behind the last element.
+    pub(super) fn push(&mut self, hint: u64, item: T) {
+        let at = self.header.len as usize;
+        self.hints[at] = hint;
+        self.items[at].write(item);
+        self.header.len += 1;
+    }
+
     pub(super) fn set(&mut self, at: usize, hint: u64, item: T) {
         debug_assert!(at < self.header.len as usize);
         self.hints[at] = hint;

@@ -33,6 +33,13 @@ impl<O: Order> Tree<O> {
         decide: impl FnOnce(Option<O::Item>) -> Result<(), E>,
     ) -> Result<Option<O::Item>, E> {
         let probe = self.item_probe(item);
+        if probe.hint > self.hint_max
+            && let Some(leaf) = self.open_last_leaf()
+        {
+            decide(None)?;
+            self.append(leaf, &probe);
+            return Ok(None);
+        }
         let mut path = Path::new();
         if self.locate(&probe, &mut path) {
             let old = path.item();
@@ -81,7 +88,7 @@ impl<O: Order> Tree<O> {
         if let Some(root) = self.root.take() {
             self.release_subtree(root);
         }
-        (self.height, self.len, self.shared_epoch) = (0, 0, 0);
+        (self.height, self.len, self.shared_epoch, self.hint_max) = (0, 0, 0, 0);
         (self.leaf_count, self.inner_count) = (0, 0);
     }
 
@@ -97,6 +104,38 @@ impl<O: Order> Tree<O> {
             true => Dead { created: 0, object, free: free_leaf_and_items::<O> },
             false => Dead { created: node.epoch(), object, free: free_node::<O::Item> },
         });
+    }
+
+    /// The last leaf, when an element can be put behind its last one without further ado. Keys that
+    /// ascend are common: counters, times, and what a snapshot or a log brings in order.
+    #[inline]
+    fn open_last_leaf(&self) -> Option<NodePtr<O::Item>> {
+        if self.shared_epoch != 0 {
+            return None;
+        }
+        let mut node = self.root?;
+        for _ in 1..self.height {
+            node = *node.inner().children().last()?;
+        }
+        (!node.is_full()).then_some(node)
+    }
+
+    /// Put an element that is greater than all others behind the last one.
+    #[inline]
+    fn append(&mut self, leaf: NodePtr<O::Item>, probe: &ItemProbe<O>) {
+        self.version += 1;
+        self.hint_max = probe.hint;
+        leaf.leaf_mut().push(probe.hint, probe.item);
+        self.len += 1;
+        let Some(mut node) = self.root else { return };
+        for _ in 1..self.height {
+            let inner = node.inner_mut();
+            if let Some(count) = inner.counts_mut().last_mut() {
+                *count += 1;
+            }
+            let Some(&last) = inner.children().last() else { return };
+            node = last;
+        }
     }
 
     fn overwrite(&mut self, path: &mut Path<O::Item>, probe: &ItemProbe<O>) {
@@ -127,6 +166,7 @@ impl<O: Order> Tree<O> {
             self.begin_write(path);
         }
         path.node(0).leaf_mut().insert(path.at[0], probe.hint, probe.item);
+        self.hint_max = self.hint_max.max(probe.hint);
         self.len += 1;
         for level in 1..path.height {
             path.node(level).inner_mut().counts_mut()[path.at[level]] += 1;
