@@ -97,6 +97,13 @@ fn check_nested(data: &[u8], ext_depth: usize) -> Result<usize, Malformed> {
                 None => return Ok(position),
             }
         }
+        // Most values are scalars whose first byte tells their size.
+        let known_size = data.get(position).map_or(0, |first| SCALAR_SIZES[usize::from(*first)]);
+        if known_size > 0 && position + usize::from(known_size) <= data.len() {
+            position += usize::from(known_size);
+            remaining -= 1;
+            continue;
+        }
         let fail = |flaw| Malformed { flaw, offset: position };
         let missing = || fail(Flaw::Truncated(outer.iter().sum::<u64>() + remaining));
         let rest = &data[position..];
@@ -126,6 +133,25 @@ fn check_nested(data: &[u8], ext_depth: usize) -> Result<usize, Malformed> {
         position += size;
     }
 }
+
+/// Whole size of numbers, short strings, `nil` and booleans by their first byte; 0 for the rest.
+static SCALAR_SIZES: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        sizes[byte] = match byte {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+            0xa0..=0xbf => 1 + (byte as u8 & 0x1f),
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 => 3,
+            0xca | 0xce | 0xd2 => 5,
+            0xcb | 0xcf | 0xd3 => 9,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    sizes
+};
 
 /// Validates the payload of an extension. Types that we do not know pass, as in Tarantool.
 fn check_ext(ext_type: i8, payload: &[u8], depth: usize) -> Result<(), &'static str> {
