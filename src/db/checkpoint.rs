@@ -109,6 +109,9 @@ impl Database {
         self.checkpoints.changed.broadcast();
         if let Err(error) = &result {
             tracing::error!("failed to write a snapshot: {error}");
+            if let Some(writer) = self.writer() {
+                writer.abandon_checkpoint();
+            }
         }
         result
     }

@@ -454,16 +454,34 @@ fn queue_has_a_bound_and_opens_when_entries_end() {
     block_on(last.unwrap()).unwrap();
 }
 
+/// Counts how often a checkpoint was wanted.
+struct Wanted(RefCell<usize>);
+
+impl Completion for Wanted {
+    fn written(&self, _: u64) {}
+    fn lost(&self, _: u64, _: u64, _: &Error) {}
+    fn checkpoint_wanted(&self) {
+        *self.0.borrow_mut() += 1;
+    }
+}
+
+#[test]
+fn checkpoint_is_wanted_again_after_one_that_failed() {
+    let disk = HostileDisk::default();
+    let writer = start(&disk, &Options { checkpoint_threshold: 500, ..options(Vclock::new()) });
+    let wanted = Rc::new(Wanted(RefCell::new(0)));
+    writer.set_completion(wanted.clone());
+    (0..20).for_each(|number| write(&writer, number).unwrap());
+    assert_eq!(*wanted.0.borrow(), 1);
+    writer.abandon_checkpoint();
+    write(&writer, 20).unwrap();
+    assert_eq!(*wanted.0.borrow(), 1, "not before the log has grown as much again");
+    (21..41).for_each(|number| write(&writer, number).unwrap());
+    assert_eq!(*wanted.0.borrow(), 2);
+}
+
 #[test]
 fn checkpoint_is_wanted_once_per_threshold() {
-    struct Wanted(RefCell<usize>);
-    impl Completion for Wanted {
-        fn written(&self, _: u64) {}
-        fn lost(&self, _: u64, _: u64, _: &Error) {}
-        fn checkpoint_wanted(&self) {
-            *self.0.borrow_mut() += 1;
-        }
-    }
     let disk = HostileDisk::default();
     let writer = start(&disk, &Options { checkpoint_threshold: 500, ..options(Vclock::new()) });
     let wanted = Rc::new(Wanted(RefCell::new(0)));

@@ -34,6 +34,8 @@ pub(super) struct Thread {
     max_size: u64,
     checkpoint_threshold: u64,
     is_checkpoint_wanted: bool,
+    /// Size of the log when a checkpoint failed last, since the one before it.
+    abandoned_size: u64,
     vclock: Vclock,
     file: Option<LogFile>,
     encoder: BlockEncoder,
@@ -54,6 +56,7 @@ impl Thread {
             max_size: options.max_size,
             checkpoint_threshold: options.checkpoint_threshold,
             is_checkpoint_wanted: false,
+            abandoned_size: 0,
             vclock: options.vclock,
             file: None,
             encoder: BlockEncoder::new()?,
@@ -92,6 +95,13 @@ impl Thread {
             Command::CommitCheckpoint(size) => {
                 self.shared.log_size.fetch_sub(size, Ordering::Relaxed);
                 self.is_checkpoint_wanted = false;
+                self.abandoned_size = 0;
+            }
+            Command::AbandonCheckpoint => {
+                // Not at once again: what failed, such as a full disk, may last.
+                if std::mem::take(&mut self.is_checkpoint_wanted) {
+                    self.abandoned_size = self.shared.log_size.load(Ordering::Relaxed);
+                }
             }
             Command::CollectGarbage(signature, reply) => {
                 let _ = reply.send(self.directory.collect_garbage(signature));
@@ -118,7 +128,8 @@ impl Thread {
                 self.vclock = vclock;
                 let growth = self.blocks.len() as u64;
                 let size = self.shared.log_size.fetch_add(growth, Ordering::Relaxed) + growth;
-                let is_due = size > self.checkpoint_threshold && !self.is_checkpoint_wanted;
+                let due_size = self.abandoned_size.saturating_add(self.checkpoint_threshold);
+                let is_due = size > due_size && !self.is_checkpoint_wanted;
                 self.is_checkpoint_wanted |= is_due;
                 let bytes = self.batch.offset(end) - self.batch.offset(entries.start);
                 self.shared.report(|outbox| {

@@ -112,10 +112,14 @@ pub(super) enum Command {
     Rotate(oneshot::Sender<Result<Rotated>>),
     /// A checkpoint that covers this much of the log is complete.
     CommitCheckpoint(u64),
+    AbandonCheckpoint,
     /// Remove files that are wholly before this signature.
     CollectGarbage(i64, oneshot::Sender<Result<Vec<PathBuf>>>),
     /// New values of options that can change.
-    Configure { max_size: u64, checkpoint_threshold: u64 },
+    Configure {
+        max_size: u64,
+        checkpoint_threshold: u64,
+    },
     /// Close the file and end.
     Stop,
 }
@@ -296,6 +300,11 @@ impl Writer {
     /// counts towards the threshold.
     pub fn commit_checkpoint(&self, log_size: u64) {
         self.tx.shared.command(Command::CommitCheckpoint(log_size));
+    }
+
+    /// A checkpoint has failed: another is asked for when the log has grown by the threshold again.
+    pub fn abandon_checkpoint(&self) {
+        self.tx.shared.command(Command::AbandonCheckpoint);
     }
 
     /// Removes log files that hold nothing newer than `signature`; returns which. Call it when a
