@@ -22,6 +22,8 @@ use super::database::Database;
 pub(crate) struct BatchState {
     is_open: Cell<bool>,
     last: RefCell<Option<Ticket>>,
+    /// Where the batch's transactions stand in the journal: those of other fibers stand between.
+    positions: RefCell<Vec<u64>>,
 }
 
 impl BatchState {
@@ -33,6 +35,7 @@ impl BatchState {
 
     /// Notes a submitted transaction.
     pub fn note(&self, ticket: Ticket) {
+        self.positions.borrow_mut().push(ticket.position());
         let old = self.last.replace(Some(ticket));
         drop(old);
     }
@@ -46,6 +49,7 @@ pub struct Batch {
 /// What was lost of a batch.
 pub struct BatchOutcome {
     losses: Vec<(u64, u64, Error)>,
+    positions: Vec<u64>,
 }
 
 /// Starts a batch in this fiber; batches do not nest.
@@ -57,10 +61,11 @@ pub fn open() -> Batch {
 }
 
 impl Batch {
-    /// The journal position of the newest transaction of this batch. A request's transactions
-    /// are those between the marks before and after it.
+    /// How many transactions this batch has submitted. A request's transactions are those between
+    /// the marks before and after it.
+    #[inline]
     pub fn mark(&self) -> u64 {
-        self.context.batch.last.borrow().as_ref().map_or(0, Ticket::position)
+        self.context.batch.positions.borrow().len() as u64
     }
 
     /// Waits until everything this batch has submitted is durable or lost. Yields.
@@ -71,7 +76,12 @@ impl Batch {
             // The outcome of each transaction is told by the losses below.
             let _ = fiber::wait(ticket);
         }
-        BatchOutcome { losses: db.commits().losses() }
+        let losses = db.commits().losses();
+        let mut submitted = self.context.batch.positions.borrow_mut();
+        // Only losses ask for them, and without any the buffer is used again.
+        let positions = if losses.is_empty() { Vec::new() } else { submitted.clone() };
+        submitted.clear();
+        BatchOutcome { losses, positions }
     }
 }
 
@@ -79,6 +89,7 @@ impl Drop for Batch {
     fn drop(&mut self) {
         let forgotten = self.context.batch.last.take();
         drop(forgotten);
+        self.context.batch.positions.borrow_mut().clear();
         self.context.batch.is_open.set(false);
         Database::current().commits().batch_closed();
     }
@@ -92,8 +103,9 @@ impl BatchOutcome {
 
     /// Why a transaction after the first and up to the second mark was lost, if one was.
     pub fn error(&self, marks: Range<u64>) -> Option<Error> {
+        let positions = self.positions.get(marks.start as usize..marks.end as usize)?;
         let lost = self.losses.iter().find(|(from, upto, _)| {
-            *from <= marks.end && marks.start < *upto && marks.start < marks.end
+            positions.iter().any(|position| (*from..=*upto).contains(position))
         });
         lost.map(|(_, _, error)| error.clone())
     }

@@ -216,6 +216,34 @@ fn failed_writes_are_taken_back_and_failed_snapshots_change_nothing() {
 }
 
 #[test]
+fn first_write_of_a_batch_is_not_lost_with_what_another_fiber_wrote_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = HostileDisk::default();
+    let session = disk.clone();
+    with_disk(directory.path(), disk, move |db| {
+        create_space(db, 512, "s");
+        let batch = batch::open();
+        session.set_faults(Faults { space: Some(0), ..Faults::default() });
+        let other = crate::fiber::spawn("other", || {
+            Database::current().replace(512, &numbers(&[1, 1])).unwrap_err();
+        });
+        other.join();
+        session.set_faults(Faults::default());
+        let mut marks = vec![batch.mark()];
+        for key in 2..4 {
+            db.replace(512, &numbers(&[key, 1])).unwrap();
+            marks.push(batch.mark());
+        }
+        let outcome = batch.wait_durable();
+        for pair in marks.windows(2) {
+            assert!(outcome.error(pair[0]..pair[1]).is_none());
+        }
+        drop(batch);
+        assert_eq!(select(db, 512), ["[2, 1]", "[3, 1]"]);
+    });
+}
+
+#[test]
 fn second_process_and_missing_snapshot_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_owned();
