@@ -174,6 +174,23 @@ impl Database {
         self.apply(transaction, space, change)
     }
 
+    /// Makes a change that has happened before, outside of a transaction: without triggers and
+    /// without logging it. Returns what went and what came.
+    pub(crate) fn change_directly(
+        &self,
+        space: &Space,
+        request: &Request<'_>,
+    ) -> Result<Option<(Option<Tuple>, Option<Tuple>)>> {
+        self.statistics().count(operation_of(request.kind));
+        let filled = self.fill_fields(space, request)?;
+        let request = Request { tuple: filled.as_deref().or(request.tuple), ..*request };
+        let Some(Change { old, new, mode, .. }) = self.plan(space, &request)? else {
+            return Ok(None);
+        };
+        let old = space.change(old, new.as_ref(), mode)?;
+        Ok(Some((old, new)))
+    }
+
     /// Makes a planned change.
     fn apply(
         &self,

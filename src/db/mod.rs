@@ -54,6 +54,7 @@ mod info;
 mod iterator;
 mod options;
 mod recovery;
+mod replay;
 mod row;
 mod schema;
 mod sequence;

@@ -23,19 +23,37 @@ use crate::wal::{
     Directory, DirectoryLock, Disk, FileType, MemoryJournal, Meta, OsDisk, Reader, Writer, snapshot,
 };
 use crate::xrow::iproto::kind;
-use crate::xrow::{Request, Row, Vclock};
+use crate::xrow::{Request, Row, Vclock, tuple_alone};
 
 use super::checkpoint;
 use super::database::{Database, Phase};
 use super::index::{Index, ReplaceError, reclaimer};
 use super::options::{Options, WalMode};
-use super::session::BeginOptions;
+use super::replay::Replay;
 use super::space::Space;
 use super::system_space;
 use super::trigger::Step;
 
 /// How often progress is shown, in rows.
 const PROGRESS_ROWS: u64 = 1_000_000;
+
+/// Shows how far reading has come.
+#[derive(Default)]
+pub(super) struct Progress {
+    count: u64,
+}
+
+impl Progress {
+    /// So many rows more.
+    #[inline]
+    pub fn advance(&mut self, count: u64) {
+        let before = self.count / PROGRESS_ROWS;
+        self.count += count;
+        if self.count / PROGRESS_ROWS != before {
+            tracing::info!("{:.1}M rows processed", self.count as f64 / 1e6);
+        }
+    }
+}
 
 /// The space whose rows are being read from a snapshot.
 struct Loading {
@@ -130,11 +148,12 @@ impl Database {
         self.set_phase(Phase::FinalRecovery);
         logs.set_instance_uuid(uuid);
         let mut vclock = *newest;
+        let mut replay = Replay::new(self, options.force_recovery);
         for file in logs.files_after(newest)? {
             let mut reader = logs.open_ahead(file.signature(), options.force_recovery)?;
             tracing::info!("recover from '{}'", reader.path().display());
             check_gap(&reader, &vclock, options.force_recovery)?;
-            self.replay(&mut reader, &mut vclock, &options)?;
+            replay.apply_file(&mut reader, &mut vclock)?;
         }
         self.host().starting(Step::LogRecovered);
         self.build_secondary_indexes()?;
@@ -146,7 +165,7 @@ impl Database {
     /// Reads the rows of a snapshot.
     fn load_snapshot(&self, reader: &mut Reader, options: &Options) -> Result<()> {
         let mut loading: Option<Loading> = None;
-        let mut count = 0;
+        let mut progress = Progress::default();
         while let Some(row) = reader.next_row()? {
             if let Err(error) = self.load_row(&row, &mut loading) {
                 if !options.force_recovery {
@@ -154,10 +173,7 @@ impl Database {
                 }
                 tracing::error!("can't apply row: {error}; skipped by force_recovery");
             }
-            count += 1;
-            if count % PROGRESS_ROWS == 0 {
-                tracing::info!("{:.1}M rows processed", count as f64 / 1e6);
-            }
+            progress.advance(1);
         }
         if !reader.is_closed() && !options.force_recovery {
             let path = reader.path().display().to_string();
@@ -175,19 +191,23 @@ impl Database {
             // The state of elections and of synchronous replication.
             return Ok(());
         }
-        let request = Request::decode(row, false)?;
-        if system_space::is_system(request.space_id) {
+        let (space_id, data) = match tuple_alone(row.body) {
+            Some(known) => known,
+            None => {
+                let request = Request::decode(row, false)?;
+                (request.space_id, request.tuple.unwrap_or(&[0x90]))
+            }
+        };
+        if system_space::is_system(space_id) {
             finish_loading(loading)?;
-            return self.execute(&request).map(drop);
+            return self.insert(space_id, data).map(drop);
         }
-        let is_current =
-            loading.as_ref().is_some_and(|loading| loading.space.id() == request.space_id);
+        let is_current = loading.as_ref().is_some_and(|loading| loading.space.id() == space_id);
         if !is_current {
             finish_loading(loading)?;
-            *loading = Some(self.begin_loading(request.space_id)?);
+            *loading = Some(self.begin_loading(space_id)?);
         }
         let Some(loading) = loading else { return Ok(()) };
-        let data = request.tuple.unwrap_or(&[0x90]);
         let tuple = Tuple::new(loading.space.format(), data)?;
         loading.primary.build_next(&tuple).map_err(|error| explain(&loading.space, error))?;
         loading.space.account(None, Some(&tuple));
@@ -201,62 +221,6 @@ impl Database {
             primary.begin_build();
         }
         Ok(Loading { space, primary })
-    }
-
-    /// Applies the rows of a log file that are after `vclock`.
-    fn replay(&self, reader: &mut Reader, vclock: &mut Vclock, options: &Options) -> Result<()> {
-        let mut count = 0u64;
-        while let Some(transaction) = reader.next_transaction()? {
-            let is_new = |row: &Row<'_>| row.header.lsn > vclock.get(row.header.replica_id);
-            let mut rows = transaction.rows().filter(is_new).peekable();
-            if rows.peek().is_none() {
-                continue;
-            }
-            let result = if transaction.count() == 1 {
-                transaction.rows().try_for_each(|row| self.replay_row(&row))
-            } else {
-                self.replay_transaction(rows)
-            };
-            if let Err(error) = result {
-                if !options.force_recovery {
-                    return Err(error);
-                }
-                tracing::error!("can't apply transaction: {error}; skipped by force_recovery");
-            }
-            for row in transaction.rows() {
-                let header = row.header;
-                if header.lsn > vclock.get(header.replica_id) {
-                    vclock.set(header.replica_id, header.lsn);
-                }
-                count += 1;
-                if count.is_multiple_of(PROGRESS_ROWS) {
-                    tracing::info!("{:.1}M rows processed", count as f64 / 1e6);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn replay_transaction<'r>(&self, rows: impl std::iter::Iterator<Item = Row<'r>>) -> Result<()> {
-        self.begin(BeginOptions::default())?;
-        for row in rows {
-            if let Err(error) = self.replay_row(&row) {
-                self.rollback()?;
-                return Err(error);
-            }
-        }
-        self.commit()
-    }
-
-    fn replay_row(&self, row: &Row<'_>) -> Result<()> {
-        match row.header.request_type() {
-            Some(kind::INSERT | kind::REPLACE | kind::UPDATE | kind::DELETE | kind::UPSERT) => {
-                let request = Request::decode(row, false)?;
-                self.execute(&request).map(drop)
-            }
-            // Confirmations, elections and rows without effect.
-            _ => Ok(()),
-        }
     }
 
     fn build_secondary_indexes(&self) -> Result<()> {

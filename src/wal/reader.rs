@@ -224,6 +224,11 @@ impl<'a> Transaction<'a> {
         self.entries.len()
     }
 
+    /// The headers of the rows in order.
+    pub fn headers(&self) -> impl DoubleEndedIterator<Item = &'a Header> + use<'a> {
+        self.entries.iter().map(|entry| &entry.header)
+    }
+
     /// The rows in order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
         let data = self.data;

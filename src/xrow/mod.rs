@@ -28,7 +28,7 @@ mod row;
 pub mod synchro;
 mod vclock;
 
-pub use request::Request;
+pub use request::{Request, tuple_alone};
 pub(crate) use row::encode_snapshot_body;
 pub use row::{Header, Row};
 pub use vclock::Vclock;

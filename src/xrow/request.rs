@@ -58,6 +58,18 @@ pub struct Request<'a> {
     pub end_key: Option<&'a [u8]>,
 }
 
+/// Space id and tuple of a body, checked to be well formed, that has these two and nothing else, in
+/// this order: as are nearly all in logs and snapshots.
+#[inline]
+pub fn tuple_alone(body: &[u8]) -> Option<(u32, &[u8])> {
+    const HEAD: [u8; 2] = [0x82, key::SPACE_ID];
+    let mut reader = mp::Reader::new(body.strip_prefix(&HEAD)?);
+    let space_id = u32::try_from(reader.read_uint()?).ok()?;
+    let (&[key], tuple) = reader.rest().split_first_chunk()?;
+    let is_tuple = key == key::TUPLE && mp::Kind::of(*tuple.first()?) == mp::Kind::Array;
+    is_tuple.then_some((space_id, tuple))
+}
+
 /// Keys that a request of this type must carry, in the order in which they are missed.
 fn mandatory(request_type: u16) -> &'static [u8] {
     match request_type {
@@ -229,6 +241,20 @@ mod tests {
         body.clear();
         Request::default().encode(&mut body);
         assert!(body.is_empty());
+    }
+
+    #[test]
+    fn body_of_a_tuple_alone_is_seen_as_such() {
+        let request = Request { tuple: Some(&[0x92, 1, 2]), ..Request::new(kind::REPLACE, 70_000) };
+        let mut body = Vec::new();
+        request.encode(&mut body);
+        assert_eq!(tuple_alone(&body), Some((70_000, &[0x92, 1, 2][..])));
+        let with_meta = Request { tuple_meta: Some(&[0x80]), ..request };
+        body.clear();
+        with_meta.encode(&mut body);
+        assert_eq!(tuple_alone(&body), None);
+        assert_eq!(tuple_alone(&[0x82, key::SPACE_ID, 1, key::TUPLE, 0x80]), None);
+        assert_eq!(tuple_alone(&[]), None);
     }
 
     #[test]

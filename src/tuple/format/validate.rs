@@ -55,6 +55,11 @@ impl Format {
         if at == data.len() { Ok(()) } else { Err(malformed()) }
     }
 
+    /// Whether some field has a default.
+    pub fn has_defaults(&self) -> bool {
+        self.default_field_count > 0
+    }
+
     /// The tuple's bytes with the literal defaults of fields that are nil or absent, or nothing
     /// when no default applies. Defaults that a function computes are not in it.
     pub fn apply_defaults(&self, data: &[u8]) -> Option<Vec<u8>> {
