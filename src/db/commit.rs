@@ -245,7 +245,7 @@ impl Database {
             return;
         }
         if handlers.is_some() {
-            if fiber::in_fiber() {
+            if fiber::is_running() {
                 fiber::spawn("txn_handlers", move || run_handlers(handlers));
             } else {
                 run_handlers(handlers);

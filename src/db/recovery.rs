@@ -20,7 +20,8 @@ use crate::fiber;
 use crate::tuple::Tuple;
 use crate::value::uuid::Uuid;
 use crate::wal::{
-    Directory, DirectoryLock, Disk, FileType, MemoryJournal, Meta, OsDisk, Reader, Writer, snapshot,
+    Directory, DirectoryLock, Disk, FileType, Journal, MemoryJournal, Meta, OsDisk, Reader, Writer,
+    snapshot,
 };
 use crate::xrow::iproto::kind;
 use crate::xrow::{Request, Row, Vclock, tuple_alone};
@@ -313,6 +314,13 @@ impl Database {
         let fiber = fiber::spawn("wal_pump", move || match fiber::wait(pump) {});
         fiber.set_system();
         self.set_writer(writer.clone());
+        writer.defer_flush();
+        let flushed = Rc::downgrade(&writer);
+        fiber::on_idle(move || {
+            if let Some(writer) = flushed.upgrade() {
+                Journal::flush(&*writer);
+            }
+        });
         self.set_journal(writer);
         Ok(())
     }

@@ -15,6 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -49,6 +50,7 @@ pub(super) struct Scheduler {
     pub(super) remote: Arc<Remote>,
     stacks: Pool,
     yield_hooks: RefCell<Vec<fn(&Fiber)>>,
+    idle_hook: RefCell<Option<Rc<dyn Fn()>>>,
     overflow_hook: Cell<Option<fn(&Fiber)>>,
 }
 
@@ -67,6 +69,7 @@ thread_local! {
         remote: Arc::default(),
         stacks: Pool::default(),
         yield_hooks: RefCell::default(),
+        idle_hook: RefCell::default(),
         overflow_hook: Cell::new(None),
     };
     static CURRENT: RefCell<Option<Fiber>> = const { RefCell::new(None) };
@@ -134,6 +137,18 @@ pub fn start(name: &str, entry: impl FnOnce() + 'static) -> Fiber {
 /// Calls `hook` on the yielding fiber before each switch.
 pub fn on_yield(hook: fn(&Fiber)) {
     SCHEDULER.with(|scheduler| scheduler.yield_hooks.borrow_mut().push(hook));
+}
+
+/// Calls `hook` on the run loop, outside of fibers, whenever no fiber is ready, and after many
+/// switches in a row: the place for work that is cheaper done once for many fibers. What it makes
+/// ready runs next. There is one hook, the last one given.
+pub fn on_idle(hook: impl Fn() + 'static) {
+    SCHEDULER.with(|scheduler| scheduler.idle_hook.replace(Some(Rc::new(hook))));
+}
+
+/// Whether the run loop runs, so that a fiber spawned now will.
+pub fn is_running() -> bool {
+    SCHEDULER.with(|scheduler| scheduler.root.borrow().is_some())
 }
 
 /// Calls `hook` when a fiber was ended because its stack overflowed.
@@ -324,6 +339,10 @@ impl Scheduler {
             if let Some(fiber) = next {
                 self.resume(&fiber);
             } else {
+                self.call_idle_hook();
+                if !self.ready.borrow().is_empty() {
+                    continue;
+                }
                 self.remote.take(&mut ids);
                 if ids.is_empty() && !self.timers.fire() {
                     break;
@@ -336,6 +355,7 @@ impl Scheduler {
                 return Poll::Ready(());
             }
         }
+        self.call_idle_hook();
         self.timers.fire();
         self.remote.take(&mut ids);
         ids.drain(..).for_each(|id| {
@@ -349,6 +369,13 @@ impl Scheduler {
             self.timers.arm(context);
         }
         Poll::Pending
+    }
+
+    fn call_idle_hook(&self) {
+        let hook = self.idle_hook.borrow().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
     }
 
     fn note_root(&self, waker: &Waker) {

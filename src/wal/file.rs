@@ -114,6 +114,11 @@ impl LogFile {
         self.offset
     }
 
+    /// Whether a failed write must be repaired first.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// Appends whole blocks; with `sync` they survive a crash afterwards.
     pub fn append(&mut self, data: &[u8], sync: bool) -> Result<()> {
         if self.is_broken {

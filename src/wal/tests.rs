@@ -372,6 +372,54 @@ fn nothing_is_taken_between_failure_and_rollback() {
     assert_eq!(recover(&disk).0, numbered(0..2));
 }
 
+/// Submits until a flush has written by itself what was submitted last; returns the next number.
+fn submit_until_written_here(writer: &Writer, mut number: u64) -> u64 {
+    loop {
+        let ticket = submit(writer, number);
+        number += 1;
+        writer.flush();
+        let outcome = ticket.outcome();
+        if let Some(outcome) = outcome {
+            outcome.unwrap();
+            return number;
+        }
+        block_on(ticket).unwrap();
+    }
+}
+
+#[test]
+fn flush_writes_a_small_batch_itself_while_the_thread_sleeps() {
+    let disk = HostileDisk::default();
+    let writer = start(&disk, &Options { mode: Mode::Write, ..options(Vclock::new()) });
+    writer.defer_flush();
+    let next = submit_until_written_here(&writer, 0);
+    assert_eq!(recover(&disk).0, numbered(0..next));
+    let waiting: Vec<Ticket> = (next..next + 5).map(|number| submit(&writer, number)).collect();
+    assert!(waiting.iter().all(|ticket| ticket.outcome().is_none()));
+    writer.flush();
+    waiting.into_iter().for_each(|ticket| block_on(ticket).unwrap());
+    let rotated = block_on(writer.rotate()).unwrap();
+    assert_eq!(rotated.vclock.get(1), next as i64 + 5);
+    assert_eq!(recover(&disk).0, numbered(0..next + 5));
+}
+
+#[test]
+fn failure_of_a_write_by_flush_loses_what_it_wrote_and_nothing_else() {
+    let disk = HostileDisk::default();
+    let writer = start(&disk, &Options { mode: Mode::Write, ..options(Vclock::new()) });
+    writer.defer_flush();
+    let next = submit_until_written_here(&writer, 0);
+    disk.set_faults(Faults { space: Some(10), ..Faults::default() });
+    let lost: Vec<Ticket> = (100..103).map(|number| submit(&writer, number)).collect();
+    writer.flush();
+    lost.into_iter().for_each(|ticket| assert!(block_on(ticket).is_err()));
+    disk.set_faults(Faults::default());
+    let ticket = submit(&writer, next);
+    writer.flush();
+    block_on(ticket).unwrap();
+    assert_eq!(recover(&disk).0, numbered(0..next + 1));
+}
+
 #[test]
 fn files_rotate_at_their_size_and_each_begins_where_the_one_before_ends() {
     let disk = HostileDisk::default();

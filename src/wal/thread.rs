@@ -1,32 +1,38 @@
-//! The thread `wal`: takes batches, makes blocks of them, writes, rotates, reports.
+//! The log on disk: makes blocks of batches, writes, rotates.
+//!
+//! Whoever is free writes. In general that is the thread `wal`. A small batch that need not be on
+//! the medium is written by tx itself while the thread sleeps: handing it over would cost more
+//! than the write ([`Log::write_here`]).
 //!
 //! # Invariants
 //! - `vclock` is what is known with everything that was reported as written
 //! - a new file begins with exactly that vclock, which is also its name
 //!
+//! - tx writes only while the thread sleeps, so batches reach the file in the order of LSNs
+//!
 //! # Yields
-//! never; it is a thread of its own and blocks
+//! never; blocks
 //!
 //! # Not here
 //! What is done about a file after a failure: `file`.
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directory::Directory;
 use super::file::{LogFile, system};
 use super::format::{BLOCK_SIZE, BlockEncoder, FileType, MAGIC_END, Meta};
 use super::reader::Reader;
-use super::writer::{Batch, Command, Mode, Options, Rotated, Shared};
+use super::writer::{Batch, Command, Mode, Options, Report, Rotated, Shared};
 use crate::base::Result;
 use crate::base::error_injection::ERRINJ_WAL_ROTATE;
 use crate::client_error;
 use crate::value::uuid::Uuid;
 use crate::xrow::Vclock;
 
-pub(super) struct Thread {
+pub(super) struct Log {
     shared: Arc<Shared>,
     directory: Directory,
     instance_uuid: Uuid,
@@ -44,11 +50,11 @@ pub(super) struct Thread {
     blocks: Vec<u8>,
 }
 
-impl Thread {
-    pub fn new(shared: Arc<Shared>, mut directory: Directory, options: &Options) -> Result<Thread> {
+impl Log {
+    pub fn new(shared: Arc<Shared>, mut directory: Directory, options: &Options) -> Result<Log> {
         // Only to know the newest file; recovery has complained about damage already.
         directory.scan(true)?;
-        Ok(Thread {
+        Ok(Log {
             shared,
             directory,
             instance_uuid: options.instance_uuid,
@@ -65,24 +71,20 @@ impl Thread {
         })
     }
 
-    pub fn run(mut self) {
-        loop {
-            let (vclock, commands) = {
-                let mut inbox = self.shared.wait();
-                std::mem::swap(&mut self.batch, &mut inbox.batch);
-                (inbox.vclock, std::mem::take(&mut inbox.commands))
-            };
-            let mut written = 0;
-            for queued in commands {
-                // What a command stands behind comes first, and nothing that came after it.
-                self.write_entries(&mut written, queued.after, queued.vclock);
-                if !self.execute(queued.command) {
-                    return self.stop();
-                }
-            }
-            self.write_entries(&mut written, self.batch.ends.len(), vclock);
-            self.batch.clear();
+    /// Writes a batch on the calling thread, which is tx, if that takes no more than one call of
+    /// the system that is not expected to wait: the file is open, has room and is in order. Else
+    /// gives the batch back, for the thread.
+    pub fn write_here(&mut self, batch: &mut Batch, vclock: Vclock) -> Option<Report> {
+        let is_ready = self.file.as_ref().is_some_and(|file| {
+            !file.is_broken() && file.offset() < self.max_size && self.mode == Mode::Write
+        });
+        if !is_ready {
+            return None;
         }
+        std::mem::swap(&mut self.batch, batch);
+        let report = self.write_entries(0..self.batch.ends.len(), vclock);
+        self.batch.clear();
+        report
     }
 
     /// Does what tx asked for; false: the end.
@@ -115,45 +117,49 @@ impl Thread {
         true
     }
 
-    /// Writes the entries of the batch from `written` up to `end`, with which `vclock` is known.
-    fn write_entries(&mut self, written: &mut usize, end: usize, vclock: Vclock) {
-        let entries = *written..end;
+    /// Writes entries of the batch, with which `vclock` is known.
+    fn write_entries(&mut self, entries: Range<usize>, vclock: Vclock) -> Option<Report> {
         if entries.is_empty() {
-            return;
+            return None;
         }
-        let (first, last) = (self.batch.position(entries.start), self.batch.position(end - 1));
-        match self.try_write_entries(entries.clone()) {
+        let first = self.batch.position(entries.start);
+        let last = self.batch.position(entries.end - 1);
+        let result = self.try_write_entries(entries.clone());
+        let growth = self.blocks.len() as u64;
+        self.blocks.clear();
+        self.blocks.shrink_to(8 << 20);
+        match result {
             Ok(()) => {
-                *written = end;
                 self.vclock = vclock;
-                let growth = self.blocks.len() as u64;
                 let size = self.shared.log_size.fetch_add(growth, Ordering::Relaxed) + growth;
                 let due_size = self.abandoned_size.saturating_add(self.checkpoint_threshold);
                 let is_due = size > due_size && !self.is_checkpoint_wanted;
                 self.is_checkpoint_wanted |= is_due;
-                let bytes = self.batch.offset(end) - self.batch.offset(entries.start);
-                self.shared.report(|outbox| {
-                    outbox.written = last;
-                    outbox.written_bytes += bytes as u64;
-                    outbox.vclock = vclock;
-                    outbox.wants_checkpoint |= is_due;
-                });
+                let bytes = self.batch.offset(entries.end) - self.batch.offset(entries.start);
+                Some(Report::Written {
+                    last,
+                    bytes: bytes as u64,
+                    vclock,
+                    wants_checkpoint: is_due,
+                })
             }
             Err(error) => {
                 tracing::error!("{error}");
                 // Entries that came meanwhile are behind the failed ones: lost as well.
-                *written = self.batch.ends.len();
-                {
-                    let mut inbox = self.shared.inbox();
-                    inbox.rolling_back = true;
-                    inbox.batch.clear();
-                    inbox.commands.iter_mut().for_each(|queued| queued.after = 0);
-                }
-                self.shared.report(|outbox| outbox.failure = Some((first, last, error)));
+                let mut inbox = self.shared.inbox();
+                inbox.rolling_back = true;
+                inbox.batch.clear();
+                inbox.commands.iter_mut().for_each(|queued| queued.after = 0);
+                Some(Report::Lost { first, last, error })
             }
         }
-        self.blocks.clear();
-        self.blocks.shrink_to(8 << 20);
+    }
+
+    /// Writes the entries of the batch from `written` up to `end`, and tells tx.
+    fn advance(&mut self, written: &mut usize, end: usize, vclock: Vclock) {
+        let Some(report) = self.write_entries(*written..end.max(*written), vclock) else { return };
+        *written = if matches!(report, Report::Lost { .. }) { self.batch.ends.len() } else { end };
+        self.shared.report(report);
     }
 
     fn try_write_entries(&mut self, entries: Range<usize>) -> Result<()> {
@@ -239,7 +245,7 @@ impl Thread {
 
     /// Leaves an empty file that tells the next run where the log ends, so that a missing last
     /// file is noticed.
-    fn stop(mut self) {
+    fn stop(&mut self) {
         let rolling_back = self.shared.inbox().rolling_back;
         if self.file.as_ref().is_some_and(|file| file.meta().start() != self.vclock) {
             self.close_file();
@@ -251,5 +257,27 @@ impl Thread {
             tracing::error!("cannot leave an empty log file: {error}");
         }
         self.close_file();
+    }
+}
+
+/// The thread `wal`.
+pub(super) fn run(shared: &Shared, log: &Mutex<Log>) {
+    loop {
+        let mut inbox = shared.wait();
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut log.batch, &mut inbox.batch);
+        let (vclock, commands) = (inbox.vclock, std::mem::take(&mut inbox.commands));
+        drop(inbox);
+        let mut written = 0;
+        for queued in commands {
+            // What a command stands behind comes first, and nothing that came after it.
+            log.advance(&mut written, queued.after, queued.vclock);
+            if !log.execute(queued.command) {
+                return log.stop();
+            }
+        }
+        let end = log.batch.ends.len();
+        log.advance(&mut written, end, vclock);
+        log.batch.clear();
     }
 }

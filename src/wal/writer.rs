@@ -4,6 +4,12 @@
 //! the whole batch, whatever has gathered in it while the batch before was being written, makes
 //! blocks of it, writes (and syncs) once, and wakes the tx thread once.
 //!
+//! Two wake-ups cost more than writing a few rows. So when the thread sleeps, the batch is small
+//! and `wal.mode` is `write`, [`Journal::flush`] writes it on tx, at the end of a turn of the run
+//! loop ([`Writer::defer_flush`]). Such a write goes to the page cache; the system may still hold
+//! it up when the disk is far behind. The first time that happens the thread takes over for a
+//! while, so tx is held up for one write in a second at most.
+//!
 //! ```text
 //!   tx: submit ─ encode ─> inbox.batch ── swap ──> blocks ─> write ─> fdatasync
 //!        ^                                                      |
@@ -13,6 +19,7 @@
 //! # Invariants
 //! - LSNs are given on tx at submission; the order of the batch is the order of LSNs
 //! - a batch is written as a whole or not at all: on failure the file is cut back to its start
+//! - tx writes only while the thread sleeps and nothing else is asked of it
 //! - from a failure until tx has undone the lost entries nothing is taken (`rolling_back`), so
 //!   that no entry reaches the file which has seen changes that do not exist
 //! - steady state allocates nothing: two batches change places
@@ -29,13 +36,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::directory::Directory;
 use super::disk::Disk;
 use super::journal::{Completion, Journal, Room, Source, Ticket, Tickets, assign};
-use super::thread::Thread;
+use super::thread::{self, Log};
 use crate::base::clock;
 use crate::base::{Error, Result};
 use crate::client_error;
@@ -154,6 +162,29 @@ pub(super) struct Outbox {
     pub waker: Option<Waker>,
 }
 
+/// How writing a batch ended.
+#[allow(clippy::large_enum_variant, reason = "the common one is large, and is made on the stack")]
+pub(super) enum Report {
+    /// Everything up to the position `last`, with which `vclock` is known.
+    Written { last: u64, bytes: u64, vclock: Vclock, wants_checkpoint: bool },
+    /// The entries from `first` to `last`.
+    Lost { first: u64, last: u64, error: Error },
+}
+
+impl Outbox {
+    fn note(&mut self, report: Report) {
+        match report {
+            Report::Written { last, bytes, vclock, wants_checkpoint } => {
+                self.written = last;
+                self.written_bytes += bytes;
+                self.vclock = vclock;
+                self.wants_checkpoint |= wants_checkpoint;
+            }
+            Report::Lost { first, last, error } => self.failure = Some((first, last, error)),
+        }
+    }
+}
+
 /// What both threads see.
 pub(super) struct Shared {
     inbox: Mutex<Inbox>,
@@ -185,17 +216,19 @@ impl Shared {
         inbox
     }
 
-    /// Changes the outbox and wakes tx.
-    pub fn report(&self, change: impl FnOnce(&mut Outbox)) {
-        let waker = {
-            let mut outbox = self.outbox();
-            change(&mut outbox);
-            self.news.store(true, Ordering::Release);
-            outbox.waker.take()
-        };
+    /// Tells tx, and wakes it.
+    pub fn report(&self, report: Report) {
+        let waker = self.note(report).waker.take();
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    fn note(&self, report: Report) -> MutexGuard<'_, Outbox> {
+        let mut outbox = self.outbox();
+        outbox.note(report);
+        self.news.store(true, Ordering::Release);
+        outbox
     }
 
     fn command(&self, command: Command) {
@@ -238,7 +271,23 @@ struct Tx {
     written: Cell<Vclock>,
     queued_bytes: Cell<u64>,
     queue_max_size: Cell<u64>,
+    /// The file, for what tx writes itself.
+    log: Arc<Mutex<Log>>,
+    /// Whether something was submitted since the last flush.
+    is_unflushed: Cell<bool>,
+    /// Whether the owner flushes, and not who waits.
+    is_deferred: Cell<bool>,
+    /// Until then tx does not write, because a write of its took long.
+    slow_until: Cell<Option<Instant>>,
 }
+
+/// Batches up to this size may be written by tx. A larger one is worth a wake-up of the thread,
+/// and its compression too much work for tx.
+const WRITTEN_HERE_SIZE_MAX: usize = 32 * 1024;
+/// A write that takes longer has waited for the disk.
+const SLOW_WRITE: Duration = Duration::from_millis(1);
+/// For so long the thread writes everything then.
+const SLOW_PAUSE: Duration = Duration::from_secs(1);
 
 impl Writer {
     /// Starts the thread. The first file is made by the first write.
@@ -251,10 +300,11 @@ impl Writer {
             log_size: AtomicU64::new(0),
         });
         let directory = Directory::logs(disk, &options.directory, options.instance_uuid);
-        let worker = Thread::new(shared.clone(), directory, options)?;
+        let log = Arc::new(Mutex::new(Log::new(shared.clone(), directory, options)?));
+        let of_thread = (shared.clone(), log.clone());
         let thread = std::thread::Builder::new()
             .name("wal".to_owned())
-            .spawn(move || worker.run())
+            .spawn(move || thread::run(&of_thread.0, &of_thread.1))
             .map_err(|error| Error::system("failed to start the thread 'wal'", &error))?;
         let tx = Tx {
             shared,
@@ -263,6 +313,10 @@ impl Writer {
             written: Cell::new(options.vclock),
             queued_bytes: Cell::new(0),
             queue_max_size: Cell::new(options.queue_max_size),
+            log,
+            is_unflushed: Cell::new(false),
+            is_deferred: Cell::new(false),
+            slow_until: Cell::new(None),
         };
         Ok(Writer { tx: Rc::new(tx), thread: RefCell::new(Some(thread)) })
     }
@@ -270,6 +324,13 @@ impl Writer {
     /// Changes the id that rows of this instance get (it is known only after bootstrap).
     pub fn set_instance_id(&self, instance_id: u32) {
         self.tx.instance_id.set(instance_id);
+    }
+
+    /// From now on whoever waits for an entry does not start the writing of it: the owner calls
+    /// [`Journal::flush`] when tx has nothing else to do, and what many fibers have submitted until
+    /// then is written at once.
+    pub fn defer_flush(&self) {
+        self.tx.is_deferred.set(true);
     }
 
     /// Changes options on the fly.
@@ -367,6 +428,7 @@ impl Journal for Writer {
         let size = (batch.rows.len() - start) as u64;
         let is_large = batch.rows.len() >= super::format::BLOCK_SIZE;
         tx.queued_bytes.set(tx.queued_bytes.get() + size);
+        tx.is_unflushed.set(true);
         if is_large {
             // Enough for a block: the thread works on it while tx goes on.
             tx.shared.start(inbox);
@@ -383,7 +445,7 @@ impl Journal for Writer {
     }
 
     fn flush(&self) {
-        Source::flush(&*self.tx);
+        self.tx.flush_now();
     }
 
     fn set_completion(&self, completion: Rc<dyn Completion>) {
@@ -396,6 +458,44 @@ impl Journal for Writer {
 
     fn collect(&self) {
         Source::collect(&*self.tx);
+    }
+}
+
+impl Tx {
+    /// Has what was submitted written, by the thread or here.
+    fn flush_now(&self) {
+        if !self.is_unflushed.replace(false) {
+            return;
+        }
+        let mut inbox = self.shared.inbox();
+        if !inbox.is_idle || inbox.batch.is_empty() {
+            // Busy, it looks again before it sleeps.
+            return;
+        }
+        if !self.is_deferred.get()
+            || inbox.batch.rows.len() > WRITTEN_HERE_SIZE_MAX
+            || !inbox.commands.is_empty()
+            || self.tickets.is_notifying()
+        {
+            return self.shared.start(inbox);
+        }
+        let start = Instant::now();
+        if self.slow_until.get().is_some_and(|until| start < until) {
+            return self.shared.start(inbox);
+        }
+        let Ok(mut log) = self.log.try_lock() else { return self.shared.start(inbox) };
+        let (mut batch, vclock) = (std::mem::take(&mut inbox.batch), inbox.vclock);
+        drop(inbox);
+        let report = log.write_here(&mut batch, vclock);
+        drop(log);
+        let mut inbox = self.shared.inbox();
+        inbox.batch = batch;
+        let Some(report) = report else { return self.shared.start(inbox) };
+        drop(inbox);
+        let took_long = start.elapsed() > SLOW_WRITE;
+        self.slow_until.set(took_long.then(|| start + SLOW_PAUSE));
+        drop(self.shared.note(report));
+        Source::collect(self);
     }
 }
 
@@ -426,9 +526,8 @@ impl Source for Tx {
     }
 
     fn flush(&self) {
-        let inbox = self.shared.inbox();
-        if inbox.is_idle && !inbox.batch.is_empty() {
-            self.shared.start(inbox);
+        if !self.is_deferred.get() {
+            self.flush_now();
         }
     }
 
