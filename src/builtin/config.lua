@@ -18,13 +18,8 @@ local function log()
     return require('log')
 end
 
--- Tarantool's alerts have a datetime; where that module is not part of the program, its text.
 local function now()
-    local ok, datetime = pcall(require, 'datetime')
-    if ok then
-        return datetime.now()
-    end
-    return os.date('!%Y-%m-%dT%H:%M:%SZ')
+    return require('datetime').now()
 end
 
 function alerts_methods:set(alert, opts)

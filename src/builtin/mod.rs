@@ -9,11 +9,13 @@ pub mod r#box;
 mod clock;
 pub mod config;
 mod console;
+mod datetime;
 pub mod decimal;
 mod digest;
 mod errno;
 mod fiber;
 mod fio;
+mod iconv;
 mod json;
 pub mod loaders;
 pub mod log;
@@ -46,6 +48,7 @@ static MODULES: &[Builtin] = modules! {
     "config": Some(config::open), Some(include_str!("config.lua"));
     "console": Some(console::open), Some(include_str!("console.lua"));
     "csv": None, Some(include_str!("csv.lua"));
+    "datetime": Some(datetime::open), Some(include_str!("datetime.lua"));
     "decimal": Some(decimal::open), Some(include_str!("decimal.lua"));
     "digest": Some(digest::open), Some(include_str!("digest.lua"));
     "errno": Some(errno::open), Some(include_str!("errno.lua"));
@@ -53,6 +56,7 @@ static MODULES: &[Builtin] = modules! {
     "fio": Some(fio::open), Some(include_str!("fio.lua"));
     "fun": None, Some(include_str!("fun.lua"));
     "help": None, Some(include_str!("help.lua"));
+    "iconv": Some(iconv::open), Some(include_str!("iconv.lua"));
     "internal.argparse": None, Some(include_str!("argparse.lua"));
     "internal.console_output": None, Some(include_str!("console_output.lua"));
     "internal.debug": None, Some(include_str!("debug.lua"));
@@ -76,6 +80,7 @@ static MODULES: &[Builtin] = modules! {
     "strict": None, Some(include_str!("strict.lua"));
     "tap": None, Some(include_str!("tap.lua"));
     "tarantool": Some(tarantool::open), Some(include_str!("tarantool.lua"));
+    "timezones": None, Some("return require('datetime').TZ");
     "title": Some(title::open), Some(include_str!("title.lua"));
     "trigger": None, Some(include_str!("trigger.lua"));
     "ulid": None, Some(include_str!("ulid.lua"));
@@ -104,6 +109,7 @@ const LOADED_AT_START: &[&str] = &[
 /// Makes every module available to `require` and loads those that belong to the language.
 pub fn open(cx: Context<'_>) -> Result<()> {
     serializer::prepare(cx)?;
+    datetime::register_ext();
     decimal::register_ext();
     uuid::register_ext();
     varbinary::register_binary();

@@ -14,9 +14,10 @@ use super::interval::{Adjust, Interval, OutOfRange};
 use super::msgpack::{EXT_DATETIME, Reader, write_ext};
 use super::timezone;
 
-/// Days are counted in 32 bits from the year 1, which bounds the dates.
-const DAY_MIN: i64 = i32::MIN as i64 - RATA_DIE_1970;
-const DAY_MAX: i64 = i32::MAX as i64 - RATA_DIE_1970;
+/// Lowest day: days are counted in 32 bits from the year 1, which bounds the dates.
+pub const DAY_MIN: i64 = i32::MIN as i64 - RATA_DIE_1970;
+/// Highest day.
+pub const DAY_MAX: i64 = i32::MAX as i64 - RATA_DIE_1970;
 /// Lowest seconds of Unix time: -5879610-06-22.
 pub const EPOCH_MIN: i64 = DAY_MIN * DAY_SECONDS;
 /// Highest seconds of Unix time: 5879611-07-11.
@@ -202,7 +203,7 @@ fn check(unit: &'static str, value: f64, min: i64, max: i64) -> Result<(), OutOf
     if (min as f64..=max as f64).contains(&value) {
         return Ok(());
     }
-    Err(OutOfRange { unit, above: value > 0.0 })
+    Err(OutOfRange { unit, value: value as i64 })
 }
 
 fn add_months(day: i64, months: i64, adjust: Adjust) -> i64 {
@@ -329,8 +330,8 @@ mod tests {
         assert_eq!(end.to_string(), "2024-02-29T00:01:00.100Z");
         assert_eq!(end.add(&interval, -1).unwrap(), start);
         let year = Interval { year: 6_000_000, ..Interval::default() };
-        assert!(start.add(&year, 1).unwrap_err().above);
-        assert!(!start.add(&year, -1).unwrap_err().above);
+        assert!(start.add(&year, 1).unwrap_err().is_above());
+        assert!(!start.add(&year, -1).unwrap_err().is_above());
     }
 
     #[test]

@@ -63,9 +63,20 @@ const DAYS_MAX: i64 = (YEARS_MAX as f64 * 365.25) as i64;
 pub struct OutOfRange {
     /// Name of the unit.
     pub unit: &'static str,
-    /// Whether it is too large rather than too small.
-    pub above: bool,
+    /// What it would have been.
+    pub value: i64,
 }
+
+impl OutOfRange {
+    /// Whether the value is too large rather than too small.
+    pub fn is_above(&self) -> bool {
+        self.value > 0
+    }
+}
+
+/// Names of the units by their numbers on the wire.
+pub const UNITS: [&str; 8] =
+    ["years", "months", "weeks", "days", "hours", "minutes", "seconds", "nanoseconds"];
 
 impl Interval {
     /// Decodes the payload of the extension.
@@ -140,21 +151,21 @@ impl Interval {
 
     fn combine(&self, other: &Interval, sign: i64) -> Result<Interval, OutOfRange> {
         let (mine, theirs) = (self.units(), other.units());
-        const BOUNDS: [(&str, i64); 8] = [
-            ("years", YEARS_MAX),
-            ("months", YEARS_MAX * 12),
-            ("weeks", DAYS_MAX / 7),
-            ("days", DAYS_MAX),
-            ("hours", DAYS_MAX * 24),
-            ("minutes", DAYS_MAX * 24 * 60),
-            ("seconds", DAYS_MAX * 86_400),
-            ("nanoseconds", i32::MAX as i64),
+        const BOUNDS: [i64; 8] = [
+            YEARS_MAX,
+            YEARS_MAX * 12,
+            DAYS_MAX / 7,
+            DAYS_MAX,
+            DAYS_MAX * 24,
+            DAYS_MAX * 24 * 60,
+            DAYS_MAX * 86_400,
+            i32::MAX as i64,
         ];
         let mut sum = [0; 8];
-        for (index, (unit, bound)) in BOUNDS.into_iter().enumerate() {
+        for (index, bound) in BOUNDS.into_iter().enumerate() {
             let value = mine[index].saturating_add(theirs[index].saturating_mul(sign));
             if value.abs() > bound {
-                return Err(OutOfRange { unit, above: value > 0 });
+                return Err(OutOfRange { unit: UNITS[index], value });
             }
             sum[index] = value;
         }
@@ -177,12 +188,10 @@ impl Interval {
 /// `+1 years, 2 months, -3 days`: the first unit has a sign, and an empty interval is `0 seconds`.
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 8] =
-            ["years", "months", "weeks", "days", "hours", "minutes", "seconds", "nanoseconds"];
         const SECONDS: usize = 6;
         let units = self.units();
         let mut first = true;
-        for (index, name) in NAMES.into_iter().enumerate() {
+        for (index, name) in UNITS.into_iter().enumerate() {
             let value = units[index];
             // Seconds stand for an interval that has no larger unit.
             if value == 0 && !(index == SECONDS && first) {
@@ -240,7 +249,7 @@ mod tests {
     #[test]
     fn sums_are_bounded_per_unit() {
         let year = Interval { year: 11_000_000, ..Interval::default() };
-        assert_eq!(year.add(&year), Err(OutOfRange { unit: "years", above: true }));
+        assert_eq!(year.add(&year), Err(OutOfRange { unit: "years", value: 22_000_000 }));
         assert_eq!(year.sub(&year), Ok(Interval::default()));
     }
 

@@ -5,7 +5,7 @@
 //! ordinal, week or quarter date. Years beyond four digits and negative ones need hyphens.
 
 use super::calendar::{self, DAY_SECONDS, Date};
-use super::datetime::{Datetime, EPOCH_MAX, EPOCH_MIN, OFFSET_MAX, OFFSET_MIN};
+use super::datetime::{DAY_MAX, DAY_MIN, Datetime, EPOCH_MAX, EPOCH_MIN, OFFSET_MAX, OFFSET_MIN};
 use super::timezone::{self, LookupError};
 
 /// Why a text is no datetime.
@@ -72,6 +72,13 @@ pub fn parse_zone(text: &[u8], local: i64) -> Result<(Offset, usize), ParseError
         return Err(ParseError::Offset);
     }
     Ok((Offset { minutes: minutes as i16, index: 0 }, cursor.position))
+}
+
+/// Minutes east of UTC of the offset at the start of `text`, however large, and its size.
+pub fn parse_any_offset(text: &[u8]) -> Option<(i64, usize)> {
+    let mut cursor = Cursor { text, position: 0 };
+    let minutes = parse_offset(&mut cursor)?;
+    Some((minutes, cursor.position))
 }
 
 fn parse_offset(cursor: &mut Cursor<'_>) -> Option<i64> {
@@ -160,7 +167,8 @@ pub fn parse_date(text: &[u8]) -> Option<(i64, usize)> {
     let digits = cursor.digit_count();
     let extended = cursor.text.get(cursor.position + digits) == Some(&b'-');
     let day = if extended {
-        if !(4..=7).contains(&digits) {
+        // The sign is one of the four characters that a year has at least.
+        if !(4 - negative as usize..=7).contains(&digits) {
             return None;
         }
         let year = cursor.number(digits)?;
@@ -176,7 +184,7 @@ pub fn parse_date(text: &[u8]) -> Option<(i64, usize)> {
     if cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    Some((day, cursor.position))
+    (DAY_MIN..=DAY_MAX).contains(&day).then_some((day, cursor.position))
 }
 
 /// What follows `2012-`.

@@ -164,6 +164,11 @@ impl Fields {
         };
         let first = calendar::day_number(Date { year, month: 1, day: 1 });
         match (self.month, self.year_day, self.week) {
+            (Some(month), Some(year_day), _) if self.day.is_none() => {
+                // Both must mean the same month.
+                let day = first + year_day - 1;
+                (calendar::date(day).month == month).then_some(day)
+            }
             (Some(month), _, _) => {
                 calendar::checked_day_number(Date { year, month, day: self.day.unwrap_or(1) })
             }

@@ -83,6 +83,12 @@ pub fn by_index(index: i16) -> Option<Zone> {
     zones().by_index.get(&index).copied()
 }
 
+/// Minutes east of UTC of the machine's own zone, at that many seconds of Unix time.
+pub fn local_offset(epoch: i64) -> i16 {
+    let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+    (zone.to_offset(timestamp(epoch)).seconds() / 60) as i16
+}
+
 /// Number and name of every zone, aliases last, as `datetime.TZ` lists them.
 pub fn all() -> impl Iterator<Item = (i16, &'static str)> {
     let abbreviations = table::ABBREVIATIONS.iter().map(|&(index, name, _, _)| (index, name));
