@@ -3,6 +3,10 @@
 
 /// Most fields of a tuple (`box.schema.FIELD_MAX`).
 pub const FIELD_COUNT_MAX: u32 = i32::MAX as u32;
+/// Tuples that an alteration of a space reads before it lets other fibers run.
+pub const DDL_ROWS_PER_STEP: u64 = 1000;
+/// Most tuples of a space that is altered without letting other fibers run.
+pub const DDL_ROWS_AT_ONCE: u64 = 10_000;
 /// Highest space id plus one.
 pub const SPACE_ID_MAX: u32 = i32::MAX as u32;
 /// Most indexes of one space.

@@ -104,6 +104,7 @@ impl Database {
             // What is not committed must not get into the views.
             fiber::yield_now();
         }
+        self.wait_for_alterations();
         let result = self.write_checkpoint();
         self.checkpoints.is_running.set(false);
         self.checkpoints.changed.broadcast();

@@ -95,6 +95,9 @@ pub struct Database {
     pool: RefCell<Vec<Rc<Transaction>>>,
     next_transaction_id: Cell<u64>,
     pub(crate) checkpoints: super::checkpoint::Checkpoints,
+    /// Alterations of spaces under way, whose rows no checkpoint may see.
+    alterations: Cell<usize>,
+    alterations_ended: fiber::Cond,
     /// Locks the data directory as long as it lives.
     pub(crate) directory_lock: RefCell<Option<crate::wal::DirectoryLock>>,
 }
@@ -144,6 +147,8 @@ impl Database {
             pool: RefCell::default(),
             next_transaction_id: Cell::new(1),
             checkpoints: super::checkpoint::Checkpoints::default(),
+            alterations: Cell::new(0),
+            alterations_ended: fiber::Cond::default(),
             directory_lock: RefCell::new(None),
         }));
         DATABASE.set(Some(database));
@@ -186,6 +191,24 @@ impl Database {
     #[inline]
     pub(crate) fn commits(&self) -> &Commits {
         &self.commits
+    }
+
+    pub(crate) fn alteration_begun(&self) {
+        self.alterations.set(self.alterations.get() + 1);
+    }
+
+    pub(crate) fn alteration_ended(&self) {
+        self.alterations.set(self.alterations.get() - 1);
+        if self.alterations.get() == 0 {
+            self.alterations_ended.broadcast();
+        }
+    }
+
+    /// Waits until no space is being altered. Yields.
+    pub(crate) fn wait_for_alterations(&self) {
+        while self.alterations.get() > 0 {
+            self.alterations_ended.wait();
+        }
     }
 
     /// The layer above.

@@ -171,6 +171,8 @@ impl Database {
         {
             return Ok(change.old);
         }
+        // A trigger that yielded has aborted the transaction, and the space may be another now.
+        transaction.check(self)?;
         self.apply(transaction, space, change)
     }
 

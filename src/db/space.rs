@@ -44,6 +44,17 @@ struct Shared {
     /// Bytes of the tuples' MessagePack.
     bytes: Cell<usize>,
     sequence: RefCell<Option<SpaceSequence>>,
+    is_altered: Cell<bool>,
+    observer: RefCell<Option<Rc<dyn Observer>>>,
+    /// Whether there is an observer, kept apart because each change asks for it.
+    is_observed: Cell<bool>,
+}
+
+/// Hears of every change of a space's tuples, and of every change that is taken back, after it
+/// was made.
+pub(crate) trait Observer {
+    /// `old` went and `new` came.
+    fn changed(&self, old: Option<&Tuple>, new: Option<&Tuple>);
 }
 
 /// A version of a space.
@@ -172,6 +183,25 @@ impl Space {
         *self.shared.sequence.borrow_mut() = sequence;
     }
 
+    /// Notes whether an alteration is under way; returns whether one was.
+    pub(crate) fn set_altered(&self, altered: bool) -> bool {
+        self.shared.is_altered.replace(altered)
+    }
+
+    /// Sets who hears of changes.
+    pub(crate) fn set_observer(&self, observer: Option<Rc<dyn Observer>>) {
+        self.shared.is_observed.set(observer.is_some());
+        *self.shared.observer.borrow_mut() = observer;
+    }
+
+    #[cold]
+    fn tell(&self, old: Option<&Tuple>, new: Option<&Tuple>) {
+        let observer = self.shared.observer.borrow().clone();
+        if let Some(observer) = observer {
+            observer.changed(old, new);
+        }
+    }
+
     /// What a change of this system space does to the schema.
     #[inline]
     pub(crate) fn ddl(&self) -> Option<DdlHandler> {
@@ -207,6 +237,9 @@ impl Space {
             }
         }
         self.account(old.as_ref(), new);
+        if self.shared.is_observed.get() {
+            self.tell(old.as_ref(), new);
+        }
         Ok(old)
     }
 
@@ -221,6 +254,9 @@ impl Space {
             }
         }
         self.account(new, old);
+        if self.shared.is_observed.get() {
+            self.tell(new, old);
+        }
     }
 
     /// Notes in the size that `new` came for `old`.

@@ -121,6 +121,8 @@ pub struct Transaction {
     savepoint_count: Cell<u64>,
     is_synchronous: Cell<bool>,
     is_awaited: Cell<bool>,
+    /// Whether it is not aborted when its fiber yields.
+    survives_yields: Cell<bool>,
 }
 
 impl Transaction {
@@ -232,9 +234,20 @@ impl Transaction {
         self.abort.get().is_some()
     }
 
+    /// Whether the statement under way is the first one.
+    pub(crate) fn is_first_statement(&self) -> bool {
+        self.depth.get() == 1 && self.state.borrow().statements.len() == 1
+    }
+
+    /// Has it survive yields of its fiber, or not any more.
+    pub(crate) fn set_surviving_yields(&self, survives: bool) {
+        self.survives_yields.set(survives);
+    }
+
     /// Takes back everything because the fiber yields.
     pub(crate) fn abort_by_yield(&self) {
-        if self.abort.get().is_some() || self.is_empty() {
+        let is_idle = self.is_empty() && !self.is_in_statement();
+        if self.abort.get().is_some() || is_idle || self.survives_yields.get() {
             return;
         }
         self.rollback_to(Database::current(), 0);

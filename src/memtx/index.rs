@@ -239,6 +239,18 @@ impl Index {
         self.find(key).map(hold)
     }
 
+    /// Whether this very tuple is in the index.
+    pub fn holds(&self, tuple: &Tuple) -> bool {
+        if self.options.key_def.is_excluded(tuple) {
+            return false;
+        }
+        let found = match &self.kind {
+            Kind::Tree(tree) => tree.get_item(tuple.as_ptr()),
+            Kind::Hash(hash) => hash.get_item(tuple.as_ptr()),
+        };
+        found == Some(tuple.as_ptr())
+    }
+
     /// As `get`, for a caller that does not keep the tuple.
     #[inline]
     pub fn get_ref(&self, key: Key<'_>) -> Option<&RawTuple> {

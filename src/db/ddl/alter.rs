@@ -4,8 +4,8 @@
 //! # Invariants
 //! - The old version and its indexes are untouched, so that rolling back is putting it back.
 //!
-//! # Not here
-//! Yielding while a large index is built: the whole server waits for the build.
+//! # Yields
+//! `alter`, for a large space: see `background`
 
 use std::rc::Rc;
 
@@ -19,6 +19,7 @@ use super::super::space::Space;
 use super::super::space_definition::SpaceDefinition;
 use super::super::system_space;
 use super::Ddl;
+use super::background::{self, Lock};
 use crate::db::database::Phase;
 
 /// What becomes of an index.
@@ -38,6 +39,7 @@ pub(super) fn alter(
     definition: Rc<SpaceDefinition>,
     plans: Vec<Plan>,
 ) -> Result<()> {
+    let _lock = Lock::take(ddl.db, old)?;
     let mut indexes = Vec::with_capacity(plans.len());
     let mut to_build = Vec::new();
     for plan in plans {
@@ -52,19 +54,28 @@ pub(super) fn alter(
         });
     }
     let new = Rc::new(Space::new(definition, indexes, Some(old))?);
-    check_format(old, &new)?;
-    for index in &to_build {
-        build(ddl, old, &new, index)?;
+    let checks_format = !is_same_format(old, &new);
+    if background::is_possible(ddl, old) && (checks_format || !to_build.is_empty()) {
+        background::run(ddl, old, &new, &to_build, checks_format)?;
+    } else {
+        if checks_format {
+            check_format(old, &new)?;
+        }
+        for index in &to_build {
+            build(ddl, old, &new, index)?;
+        }
     }
     publish(ddl, Some(old), Some(&new));
     Ok(())
 }
 
+/// Whether every tuple of the old version is valid in the new one.
+fn is_same_format(old: &Space, new: &Space) -> bool {
+    std::ptr::eq(old.format(), new.format()) || new.format().can_store_tuples_of(old.format())
+}
+
 /// Checks the tuples against the format they will live in.
 fn check_format(old: &Space, new: &Space) -> Result<()> {
-    if std::ptr::eq(old.format(), new.format()) || new.format().can_store_tuples_of(old.format()) {
-        return Ok(());
-    }
     let Some(primary) = old.primary() else { return Ok(()) };
     let mut iterator = primary.iterate_all();
     while let Some(tuple) = iterator.next_tuple() {
@@ -121,6 +132,7 @@ pub(super) fn publish(ddl: &Ddl<'_>, old: Option<&Rc<Space>>, new: Option<&Rc<Sp
 
 /// Empties a space by giving it new, empty indexes.
 pub(super) fn truncate(ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
+    let _lock = Lock::take(ddl.db, old)?;
     let mut indexes = Vec::with_capacity(old.indexes().len());
     for index in old.indexes() {
         let definition = IndexDefinition::clone(index.definition());

@@ -5,12 +5,13 @@
 //! is rolled back. An error of a handler takes the row back too.
 //!
 //! # Yields
-//! never
+//! while a large space is altered, see `background`
 //!
 //! # Not here
 //! Building the next version of a space: `alter`.
 
 mod alter;
+mod background;
 mod cluster;
 mod collation;
 mod function;
