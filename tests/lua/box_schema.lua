@@ -55,13 +55,17 @@ test:test('spaces', function(case)
 end)
 
 test:test('indexes', function(case)
-    case:plan(27)
+    case:plan(28)
     local space = box.schema.space.create('indexes', {
         format = {{'id', 'unsigned'}, {'name', 'string', is_nullable = true}, {'map', 'map'}},
     })
     local primary = space:create_index('primary')
     case:is(space.enabled, true, 'a primary key enables the space')
     case:is(primary.parts[1].type, 'unsigned', 'the default part is field 1')
+    fails(case, 'Supplied key type of part 0 does not match index part type: expected unsigned',
+        primary.pairs, primary, {'x'})
+    -- What could not begin has nothing to free.
+    collectgarbage()
     local function parts_of(parts)
         local index = space:create_index('probe', {parts = parts, unique = false})
         local part = index.parts[#index.parts]

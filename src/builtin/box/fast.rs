@@ -101,6 +101,9 @@ unsafe extern "C" fn iterator_next(iterator: *mut crate::db::Iterator) -> *const
 }
 
 unsafe extern "C" fn iterator_free(iterator: *mut crate::db::Iterator) {
-    // SAFETY: called once by the finalizer of the owner.
-    drop(unsafe { Box::from_raw(iterator) });
+    // An owner whose iteration could not begin has none.
+    if !iterator.is_null() {
+        // SAFETY: called once by the finalizer of the owner.
+        drop(unsafe { Box::from_raw(iterator) });
+    }
 }
