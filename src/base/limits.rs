@@ -46,3 +46,13 @@ pub const SHUTDOWN_TRIGGER_WAIT_MAX: std::time::Duration = std::time::Duration::
 pub const CONSOLE_COMMAND_SIZE_MAX: usize = 64 * 1024 * 1024;
 /// Most statements in the history of the interactive console.
 pub const CONSOLE_HISTORY_COUNT_MAX: usize = 5000;
+/// Largest packet of the binary protocol, in bytes.
+pub const IPROTO_PACKET_SIZE_MAX: u64 = 2 << 30;
+/// Bytes of replies that wait for a client of the binary protocol before it is read no further.
+pub const IPROTO_OUTPUT_SIZE_MAX: usize = 4 * 1024 * 1024;
+/// Most connections of the binary protocol; more wait to be accepted.
+pub const IPROTO_CONNECTION_COUNT_MAX: usize = 65_000;
+/// Most keys that one connection of the binary protocol watches.
+pub const IPROTO_WATCHED_KEY_COUNT_MAX: usize = 10_000;
+/// Most streams of one connection of the binary protocol that are in use at a time.
+pub const IPROTO_STREAM_COUNT_MAX: usize = 100_000;

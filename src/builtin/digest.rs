@@ -174,11 +174,18 @@ fn lua_digest_urandom(cx: Context<'_>) -> Result<usize> {
     let size = usize::try_from(cx.check_integer(1)?)
         .map_err(|_| cx.bad_argument(1, "a size must not be negative"))?;
     let mut bytes = vec![0_u8; size];
+    fill_random(&mut bytes)?;
+    cx.push_bytes(bytes);
+    Ok(1)
+}
+
+/// Fills a buffer with bytes of the system's generator.
+pub(in crate::builtin) fn fill_random(bytes: &mut [u8]) -> Result<()> {
     let mut filled = 0;
-    while filled < size {
+    while filled < bytes.len() {
+        let rest = &mut bytes[filled..];
         // SAFETY: the rest of the buffer is writable.
-        let count =
-            unsafe { libc::getrandom(bytes[filled..].as_mut_ptr().cast(), size - filled, 0) };
+        let count = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
         match usize::try_from(count) {
             Ok(count) => filled += count,
             Err(_) => {
@@ -189,8 +196,7 @@ fn lua_digest_urandom(cx: Context<'_>) -> Result<usize> {
             }
         }
     }
-    cx.push_bytes(bytes);
-    Ok(1)
+    Ok(())
 }
 
 /// # Safety

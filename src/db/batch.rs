@@ -2,7 +2,9 @@
 //!
 //! While a [`Batch`] is open, transactions of its fiber commit by submitting their rows; nobody
 //! waits. At the end of the pipeline [`Batch::wait_durable`] waits once. A reply may go out only
-//! after that, and a request whose rows were lost gets the error instead of its reply.
+//! after that, and a request whose rows were lost gets the error instead of its reply. A request
+//! that waits for something else must not hold up the replies before it: [`Batch::take_submitted`]
+//! lets another fiber wait for those.
 //!
 //! # Yields
 //! `wait_durable`
@@ -46,6 +48,12 @@ pub struct Batch {
     context: std::rc::Rc<context::Context>,
 }
 
+/// What a batch has submitted so far, taken out of it so that another fiber can wait for it.
+pub struct Submitted {
+    last: Option<Ticket>,
+    positions: Vec<u64>,
+}
+
 /// What was lost of a batch.
 pub struct BatchOutcome {
     losses: Vec<(u64, u64, Error)>,
@@ -82,6 +90,56 @@ impl Batch {
         let positions = if losses.is_empty() { Vec::new() } else { submitted.clone() };
         submitted.clear();
         BatchOutcome { losses, positions }
+    }
+}
+
+impl Batch {
+    /// Takes out what was submitted so far; marks start from 0 again.
+    pub fn take_submitted(&self) -> Submitted {
+        // Losses are remembered as long as a batch is open: this counts as one.
+        Database::current().commits().batch_opened();
+        Submitted {
+            last: self.context.batch.last.take(),
+            positions: self.context.batch.positions.take(),
+        }
+    }
+
+    /// Puts back, in front of what was submitted since, what was taken out.
+    pub fn put_back(&self, mut submitted: Submitted) {
+        let mut positions = self.context.batch.positions.borrow_mut();
+        submitted.positions.append(&mut positions);
+        *positions = std::mem::take(&mut submitted.positions);
+        let mut last = self.context.batch.last.borrow_mut();
+        if last.is_none() {
+            *last = submitted.last.take();
+        }
+    }
+}
+
+impl Submitted {
+    /// Whether nothing was submitted.
+    pub fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// How many transactions these are.
+    pub fn count(&self) -> u64 {
+        self.positions.len() as u64
+    }
+
+    /// Waits until all of it is durable or lost. Yields.
+    pub fn wait_durable(mut self) -> BatchOutcome {
+        if let Some(ticket) = self.last.take() {
+            let _ = fiber::wait(ticket);
+        }
+        let losses = Database::current().commits().losses();
+        BatchOutcome { losses, positions: std::mem::take(&mut self.positions) }
+    }
+}
+
+impl Drop for Submitted {
+    fn drop(&mut self) {
+        Database::current().commits().batch_closed();
     }
 }
 

@@ -111,12 +111,14 @@ impl Database {
         Ok(())
     }
 
-    /// Takes the transaction away from this fiber, for a stream that resumes it in another.
+    /// Takes the transaction away from this fiber, for a stream that resumes it in another. That
+    /// is a yield: others will run meanwhile.
     pub fn detach_transaction(&self) -> Option<Rc<Transaction>> {
         let context = context::current();
-        let transaction = context.transaction();
+        let transaction = context.transaction()?;
         context.set_transaction(None);
-        transaction
+        transaction.abort_by_yield();
+        Some(transaction)
     }
 
     /// Gives this fiber a transaction that was taken from another.

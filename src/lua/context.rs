@@ -502,6 +502,17 @@ impl<'a> Context<'a> {
         api!(ffi::lua_gettable_(self.state, index));
     }
 
+    /// Replaces the key on top by `value[key]`, metamethods included: it may raise and call Lua.
+    pub fn get_value(self, index: i32) {
+        let index = self.absolute(index);
+        api!(ffi::lua_gettable_(self.state, index));
+    }
+
+    /// Replaces the name on top by the global variable, metamethods included.
+    pub fn get_global_value(self) {
+        api!(ffi::lua_gettable_(self.state, ffi::LUA_GLOBALSINDEX));
+    }
+
     /// Sets the metatable of a value to the last value, which it pops.
     pub fn set_metatable(self, index: i32) {
         api!(ffi::lua_setmetatable(self.state, index));

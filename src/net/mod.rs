@@ -3,4 +3,5 @@
 //! Each protocol has its folder. A protocol knows how bytes become requests and how results
 //! become bytes; what a request means is decided by its caller, through a seam trait.
 
+pub mod iproto;
 pub mod resp;

@@ -9,7 +9,7 @@
 //! # Yields
 //! never
 
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::value::msgpack as mp;
 
 use super::invalid_msgpack;
@@ -177,6 +177,15 @@ impl<'a> Row<'a> {
         }
         let body_size = mp::check(rest).map_err(|_| invalid_msgpack("packet body"))?;
         Ok((Row { header, body: &rest[..body_size] }, header_size + body_size))
+    }
+
+    /// As [`Row::decode_exact`]; an error comes with the number of the request, as far as that
+    /// could be read, so that it can be answered.
+    pub fn decode_packet(bytes: &'a [u8]) -> std::result::Result<Row<'a>, (u64, Error)> {
+        Row::decode_exact(bytes).map_err(|error| {
+            let header = Header::decode(&mut mp::Reader::new(bytes));
+            (header.map_or(0, |header| header.sync), error)
+        })
     }
 
     /// Reads a packet: one row that takes all of the untrusted bytes.

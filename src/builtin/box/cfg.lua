@@ -6,11 +6,12 @@ local MB = 1024 * 1024
 
 -- name = {types, default, what a second call may do}:
 --   'set'    the native side applies it at once
+--   'iproto' it is about the server of the binary protocol
 --   'keep'   the value is only remembered: what it controls reads box.cfg
 --   nil      it takes effect at start only
 -- Names, types and defaults are Tarantool's.
 local OPTIONS = {
-    listen = {'string, number, table', nil, 'set'},
+    listen = {'string, number, table', nil, 'iproto'},
     memtx_memory = {'number', 256 * MB, 'set'},
     strip_core = {'boolean', true},
     memtx_min_tuple_size = {'number', 16},
@@ -43,7 +44,7 @@ local OPTIONS = {
     log_format = {'string', 'plain', 'log'},
     auth_type = {'string', 'chap-sha1', 'keep'},
     io_collect_interval = {'number', nil, 'keep'},
-    readahead = {'number', 16320, 'keep'},
+    readahead = {'number', 16320, 'iproto'},
     snap_io_rate_limit = {'number', nil, 'set'},
     too_long_threshold = {'number', 0.5, 'keep'},
     wal_mode = {'string', 'write'},
@@ -96,7 +97,7 @@ local OPTIONS = {
     feedback_send_metrics = {'boolean', nil, 'keep'},
     feedback_metrics_collect_interval = {'number', nil, 'keep'},
     feedback_metrics_limit = {'number', nil, 'keep'},
-    net_msg_max = {'number', 768, 'keep'},
+    net_msg_max = {'number', 768, 'iproto'},
     sql_cache_size = {'number', 5 * MB, 'keep'},
     txn_timeout = {'number', 365 * 100 * 86400, 'set'},
     txn_synchro_timeout = {'number', 5, 'keep'},
@@ -108,7 +109,6 @@ local OPTIONS = {
 
 -- What later versions will do and this one cannot: asking for it is an error, not a silence.
 local UNSUPPORTED = {
-    {'listen', function(value) return value ~= nil end, 'the binary protocol'},
     {'replication', function(value)
         return value ~= nil and not (type(value) == 'table' and next(value) == nil)
     end, 'replication'},
@@ -176,6 +176,15 @@ local function check_values(cfg)
     if cfg.wal_max_size ~= nil and cfg.wal_max_size < 0 then
         bad('wal_max_size', 'must be greater than or equal to 0')
     end
+    if cfg.net_msg_max ~= nil and cfg.net_msg_max < 2 then
+        bad('net_msg_max', 'minimal value is 2')
+    end
+    if cfg.readahead ~= nil and (cfg.readahead < 128 or cfg.readahead > 2147483648) then
+        bad('readahead', 'specified value is out of bounds')
+    end
+    if cfg.listen ~= nil then
+        box.internal.iproto.addresses(cfg.listen)
+    end
     positive('memtx_max_tuple_size', cfg.memtx_max_tuple_size)
     positive('txn_timeout', cfg.txn_timeout)
     for _, rule in ipairs(UNSUPPORTED) do
@@ -223,10 +232,16 @@ local function apply(name, value)
         native.configure_set(name, value)
     elseif how == 'log' then
         set_log({[name] = value})
+    elseif name == 'listen' then
+        box.internal.iproto.listen(value)
     end
 end
 
 local current
+
+local function set_iproto_limits()
+    box.internal.iproto.configure(current.readahead, current.net_msg_max)
+end
 local on_start = {}
 
 -- Calls `run` when the database is up; at once when it is.
@@ -270,6 +285,10 @@ local function start(cfg)
     native.configure(full)
     current = full
     show()
+    set_iproto_limits()
+    if full.listen ~= nil then
+        box.internal.iproto.listen(full.listen)
+    end
     for _, run in ipairs(on_start) do
         run()
     end
@@ -295,6 +314,7 @@ local function reload(cfg)
             current[name] = value
         end
     end
+    set_iproto_limits()
 end
 
 local starting = false

@@ -68,9 +68,10 @@ end
 
 facts.hostname = native.info_hostname
 
--- Binary protocol listeners: there is none.
+-- Where the binary protocol listens: one text, several, or nil.
 function facts.listen()
-    return nil
+    local addresses = box.internal.iproto.listening()
+    return #addresses > 1 and addresses or addresses[1]
 end
 
 function facts.schema_version()

@@ -16,6 +16,7 @@ mod error;
 mod fast;
 mod host;
 mod info;
+mod iproto;
 pub(super) mod key_def;
 pub(super) mod resp;
 mod schema;
@@ -40,6 +41,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("event", include_str!("event.lua")),
     ("health", include_str!("health.lua")),
     ("info", include_str!("info.lua")),
+    ("iproto", include_str!("iproto.lua")),
     ("schema", include_str!("schema.lua")),
     ("schema/collation", include_str!("schema/collation.lua")),
     ("schema/format", include_str!("schema/format.lua")),
@@ -80,6 +82,7 @@ pub(super) fn open(cx: Context<'_>) -> Result<()> {
     let module = info::add(module);
     let module = stat::add(module);
     let module = ctl::add(module);
+    let module = iproto::add(module);
     let _ = cfg::add(module);
     cx.new_table(0, SOURCES.len());
     for (name, source) in SOURCES {

@@ -77,14 +77,14 @@ pub struct Session {
     fd: Cell<i32>,
     peer: RefCell<Option<String>>,
     user: Cell<u32>,
-    sync: Cell<u64>,
     push: RefCell<Option<Push>>,
     /// `box.session.storage`.
     storage: RefCell<Option<Reference>>,
 }
 
-/// The session of a fiber.
-struct Current(RefCell<Rc<Session>>);
+/// The session of a fiber, and the number of the request that the fiber works on: several fibers
+/// may work for one session.
+struct Current(RefCell<Rc<Session>>, Cell<u64>);
 
 thread_local! {
     static SESSIONS: RefCell<HashMap<u64, Weak<Session>>> = RefCell::default();
@@ -106,7 +106,6 @@ impl Session {
             fd: Cell::new(-1),
             peer: RefCell::default(),
             user: Cell::new(user),
-            sync: Cell::new(0),
             push: RefCell::default(),
             storage: RefCell::default(),
         });
@@ -140,11 +139,6 @@ impl Session {
         self.peer.replace(peer);
     }
 
-    /// Sets the number of the request under way.
-    pub fn set_sync(&self, sync: u64) {
-        self.sync.set(sync);
-    }
-
     /// Sets how `box.session.push` sends.
     pub fn set_push(&self, push: Push) {
         self.push.replace(Some(push));
@@ -157,7 +151,7 @@ impl Session {
             OUTSIDE.set(Some(self.clone()));
             return;
         }
-        let current = fiber::current().local(|| Current(RefCell::new(self.clone())));
+        let current = fiber::current().local(|| Current(RefCell::new(self.clone()), Cell::new(0)));
         let old = current.0.replace(self.clone());
         drop(old);
     }
@@ -185,8 +179,23 @@ pub fn current() -> Rc<Session> {
         return current.0.borrow().clone();
     }
     let session = Session::new(SessionKind::Background, ADMIN);
-    fiber.set_local(Rc::new(Current(RefCell::new(session.clone()))));
+    fiber.set_local(Rc::new(Current(RefCell::new(session.clone()), Cell::new(0))));
     session
+}
+
+/// The number of the request that the running fiber works on.
+pub fn current_sync() -> u64 {
+    if !fiber::in_fiber() {
+        return 0;
+    }
+    fiber::current().find_local::<Current>().map_or(0, |current| current.1.get())
+}
+
+/// Sets the number of the request that the running fiber works on.
+pub fn set_current_sync(sync: u64) {
+    if let Some(current) = fiber::current().find_local::<Current>() {
+        current.1.set(sync);
+    }
 }
 
 /// The session with this id.
@@ -311,7 +320,7 @@ fn lua_session_type(cx: Context<'_>) -> Result<usize> {
 }
 
 fn lua_session_sync(cx: Context<'_>) -> Result<usize> {
-    cx.push_uint64(current().sync.get());
+    cx.push_uint64(current_sync());
     Ok(1)
 }
 

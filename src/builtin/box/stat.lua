@@ -26,13 +26,12 @@ local function index_by(read)
 end
 
 local function network()
-    local result, connection_count = native.stat_network()
-    result.CONNECTIONS.current = connection_count
-    -- A fiber serves a connection's requests one after the other, so none waits for a stream.
-    result.REQUESTS.current = 0
-    for _, name in ipairs({'STREAMS', 'REQUESTS_IN_PROGRESS', 'REQUESTS_IN_STREAM_QUEUE'}) do
-        result[name] = {total = 0, rps = 0, current = 0}
-    end
+    local result, connections, streams, queued, working = native.stat_network()
+    result.CONNECTIONS.current = connections
+    result.STREAMS.current = streams
+    result.REQUESTS_IN_STREAM_QUEUE.current = queued
+    result.REQUESTS_IN_PROGRESS.current = working
+    result.REQUESTS.current = working
     return result
 end
 

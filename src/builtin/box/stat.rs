@@ -91,12 +91,36 @@ pub(super) struct Traffic {
     pub received: u64,
     /// Bytes written.
     pub sent: u64,
+    /// In total and now: streams, requests that wait in them, pieces of work under way.
+    pub tracked: [(u64, u64); 3],
 }
 
 impl Traffic {
     /// None at all.
-    pub(super) const NONE: Traffic =
-        Traffic { connection_count: 0, connections: 0, requests: 0, received: 0, sent: 0 };
+    pub(super) const NONE: Traffic = Traffic {
+        connection_count: 0,
+        connections: 0,
+        requests: 0,
+        received: 0,
+        sent: 0,
+        tracked: [(0, 0); 3],
+    };
+
+    /// The sum with another.
+    fn plus(self, other: Traffic) -> Traffic {
+        let sum = |index: usize| {
+            let ((total, now), (more, more_now)) = (self.tracked[index], other.tracked[index]);
+            (total + more, now + more_now)
+        };
+        Traffic {
+            connection_count: self.connection_count + other.connection_count,
+            connections: self.connections + other.connections,
+            requests: self.requests + other.requests,
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            tracked: std::array::from_fn(sum),
+        }
+    }
 
     /// Adds what a server counts.
     pub(super) fn add(&mut self, server: &Server) {
@@ -112,14 +136,22 @@ impl Traffic {
         }
     }
 
-    fn totals(self) -> [(&'static str, u64); 4] {
+    fn totals(self) -> [(&'static str, u64); 7] {
         [
             ("CONNECTIONS", self.connections),
             ("REQUESTS", self.requests),
             ("RECEIVED", self.received),
             ("SENT", self.sent),
+            ("STREAMS", self.tracked[0].0),
+            ("REQUESTS_IN_STREAM_QUEUE", self.tracked[1].0),
+            ("REQUESTS_IN_PROGRESS", self.tracked[2].0),
         ]
     }
+}
+
+/// What all servers count.
+fn traffic() -> Traffic {
+    super::resp::traffic().plus(super::iproto::traffic())
 }
 
 /// Seconds that rates are averaged over.
@@ -145,13 +177,13 @@ thread_local! {
 
 impl Network {
     fn reset(&self) {
-        self.base.set(super::resp::traffic());
+        self.base.set(traffic());
         self.past.borrow_mut().clear();
     }
 
     /// Total and rate of each count.
-    fn rates(&self) -> [(&'static str, u64, u64); 4] {
-        let now = super::resp::traffic();
+    fn rates(&self) -> [(&'static str, u64, u64); 7] {
+        let now = traffic();
         let past = self.past.borrow();
         let oldest = past.front().copied().unwrap_or(now).totals();
         let (totals, base) = (now.totals(), self.base.get().totals());
@@ -174,7 +206,7 @@ impl Network {
                     if past.len() >= WINDOW_S {
                         past.pop_front();
                     }
-                    past.push_back(super::resp::traffic());
+                    past.push_back(traffic());
                 });
             }
         });
@@ -182,7 +214,8 @@ impl Network {
     }
 }
 
-/// `stat_network()`: `{total, rps}` by name, and how many connections there are.
+/// `stat_network()`: `{total, rps}` by name, and how many there are now: connections, streams,
+/// requests that wait in streams, pieces of work.
 fn lua_stat_network(cx: Context<'_>) -> Result<usize> {
     let rates = NETWORK.with(|network| {
         network.start();
@@ -193,8 +226,10 @@ fn lua_stat_network(cx: Context<'_>) -> Result<usize> {
         push_count(cx, total, rate);
         cx.raw_set_field(-2, name);
     }
-    cx.push_uint64(super::resp::traffic().connection_count);
-    Ok(2)
+    let now = traffic();
+    cx.push_uint64(now.connection_count);
+    now.tracked.iter().for_each(|(_, now)| cx.push_uint64(*now));
+    Ok(5)
 }
 
 /// `slab_info()`: bytes by what holds them.

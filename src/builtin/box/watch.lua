@@ -6,8 +6,8 @@ local native, box = ...
 
 local fiber = require('fiber')
 
--- Key to {version, data, watchers}: data is MessagePack (everybody gets a value of their own) or
--- nil, watchers is a set.
+-- Key to {version, data, watchers, listeners}: data is MessagePack (everybody gets a value of their
+-- own) or nil, watchers is a set, and so is listeners, functions that get the MessagePack itself.
 local nodes = {}
 
 local function msgpack()
@@ -17,7 +17,7 @@ end
 local function node_of(key)
     local node = nodes[key]
     if node == nil then
-        node = {version = 0, watchers = {}}
+        node = {version = 0, watchers = {}, listeners = {}}
         nodes[key] = node
     end
     return node
@@ -55,6 +55,9 @@ local function publish(key, data)
     node.data = data
     for watcher in pairs(node.watchers) do
         wake(watcher)
+    end
+    for listener in pairs(node.listeners) do
+        listener(data)
     end
 end
 
@@ -207,6 +210,33 @@ function box.broadcast(...)
     end
     -- nil takes the value away; box.NULL is a value.
     publish(key, type(value) ~= 'nil' and msgpack().encode(value) or nil)
+end
+
+--
+-- For other ways to watch
+--
+
+box.internal.watch = {}
+
+-- Calls a function that does not yield with the MessagePack of the value, nil for none: now, and
+-- after each change until the returned function is called.
+function box.internal.watch.listen(key, listener)
+    prepare(key)
+    local node = node_of(key)
+    -- A function of its own: the same one may listen twice.
+    local function own(data) listener(data) end
+    node.listeners[own] = true
+    own(node.data)
+    return function()
+        node.listeners[own] = nil
+    end
+end
+
+-- The MessagePack of a value, nil for none.
+function box.internal.watched_value(key)
+    prepare(key)
+    local node = nodes[key]
+    return node ~= nil and node.data or nil
 end
 
 -- Called when the instance begins to stop.

@@ -26,7 +26,7 @@
 //! # Yields
 //! The codec never; a connection while it reads, writes and waits for the log.
 
-mod buffer;
+pub(in crate::net) mod buffer;
 pub mod connection;
 pub mod reply;
 pub mod request;

@@ -1,0 +1,318 @@
+//! Runs packets: finds out what each asks for, keeps the order of streams, and holds replies back
+//! until the log has what they acknowledge.
+//!
+//! What arrived together is one batch (decision D10): changes are submitted to the log without
+//! waiting, and the replies of the whole go out after one wait. A request that may wait for
+//! something of its own parks the replies before it (`net::iproto::Work`).
+//!
+//! # Invariants
+//! - A stream runs on one fiber at a time; a packet that finds it busy is queued.
+//! - The transaction of a stream is attached to the fiber only while the stream's own requests
+//!   run one after the other; before anything else it is detached, which is a yield to it.
+//!
+//! # Yields
+//! `run`
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::client::{Client, Stream, schema_version};
+use super::{call, request};
+use crate::base::error::{Error, Result};
+use crate::builtin::r#box::session;
+use crate::client_error;
+use crate::db::Database;
+use crate::db::batch::{self, Batch, Submitted};
+use crate::net::iproto::reply::{self, Meta};
+use crate::net::iproto::{Connection, Work};
+use crate::xrow::Row;
+use crate::xrow::iproto::kind;
+
+/// Replies of an unfinished batch are written when they are this long.
+const FLUSH_SIZE: usize = 256 * 1024;
+
+/// A reply that acknowledges changes.
+struct Written {
+    reply: Range<usize>,
+    sync: u64,
+    marks: Range<u64>,
+}
+
+/// Replies that wait for the log.
+#[derive(Default)]
+struct Replies {
+    bytes: Vec<u8>,
+    written: Vec<Written>,
+}
+
+impl Replies {
+    /// Waits for the log, replaces the replies whose changes it lost by errors, and hands the
+    /// rest to the connection.
+    fn settle(mut self, submitted: Submitted, connection: &Connection) {
+        let outcome = submitted.wait_durable();
+        if !outcome.is_durable() {
+            self.correct(|marks| outcome.error(marks));
+        }
+        if !self.bytes.is_empty() {
+            connection.push_all(self.bytes);
+            connection.flush();
+        }
+    }
+
+    fn correct(&mut self, error_of: impl Fn(Range<u64>) -> Option<Error>) {
+        let mut corrected = Vec::with_capacity(self.bytes.len());
+        let mut copied = 0;
+        for written in &self.written {
+            let Some(error) = error_of(written.marks.clone()) else { continue };
+            corrected.extend_from_slice(&self.bytes[copied..written.reply.start]);
+            copied = written.reply.end;
+            let meta = Meta { sync: written.sync, schema_version: schema_version() };
+            reply::error(&mut corrected, meta, &error);
+        }
+        corrected.extend_from_slice(&self.bytes[copied..]);
+        self.bytes = corrected;
+    }
+}
+
+/// Runs packets until there are no more for this round, and has their replies written.
+pub(super) fn run(client: &Client, connection: &Rc<Connection>, work: &Rc<Work>, round: u64) {
+    client.session.enter();
+    let mut runner = Runner {
+        client,
+        connection,
+        work,
+        round,
+        batch: batch::open(),
+        replies: Replies::default(),
+        attached: None,
+    };
+    while let Some(packet) = work.take(round) {
+        runner.packet(packet);
+        if runner.replies.bytes.len() >= FLUSH_SIZE {
+            runner.settle();
+        }
+    }
+    runner.detach();
+    work.end_round(round);
+    runner.settle();
+}
+
+/// A fiber that runs packets.
+struct Runner<'a> {
+    client: &'a Client,
+    connection: &'a Rc<Connection>,
+    work: &'a Rc<Work>,
+    round: u64,
+    batch: Batch,
+    replies: Replies,
+    /// The stream whose requests were run last.
+    attached: Option<(u64, Rc<Stream>)>,
+}
+
+impl Runner<'_> {
+    fn settle(&mut self) {
+        self.detach();
+        let replies = std::mem::take(&mut self.replies);
+        let submitted = self.batch.take_submitted();
+        replies.settle(submitted, self.connection);
+    }
+
+    /// Runs one packet, unless its stream is busy.
+    fn packet(&mut self, packet: &[u8]) {
+        self.connection.count_request();
+        let row = match Row::decode_packet(packet) {
+            Ok(row) => row,
+            Err((sync, error)) => return self.fail(sync, &error),
+        };
+        if let Err(error) = check_stream(&row) {
+            return self.fail(row.header.sync, &error);
+        }
+        let id = row.header.stream_id;
+        if self.attached.as_ref().is_some_and(|(attached, _)| *attached != id) {
+            self.detach();
+        }
+        if id == 0 {
+            return self.execute(&row);
+        }
+        match self.client.stream(id) {
+            Ok(stream) if stream.is_busy.get() && self.attached.is_none() => {
+                stream.queue.borrow_mut().push_back(packet.to_vec());
+                self.connection.count_queued(true);
+            }
+            Ok(stream) => self.stream_packet(id, &stream, &row),
+            Err(error) => self.fail(row.header.sync, &error),
+        }
+    }
+
+    /// Runs a packet of a stream and those that came for it meanwhile.
+    fn stream_packet(&mut self, id: u64, stream: &Rc<Stream>, row: &Row<'_>) {
+        if self.attached.is_none() {
+            stream.is_busy.set(true);
+            if let (Some(transaction), Some(database)) =
+                (stream.transaction.take(), Database::find())
+            {
+                database.attach_transaction(transaction);
+            }
+            self.attached = Some((id, stream.clone()));
+        }
+        self.execute(row);
+        loop {
+            let next = stream.queue.borrow_mut().pop_front();
+            let Some(packet) = next else { break };
+            self.connection.count_queued(false);
+            // It was decoded once before it was queued.
+            if let Ok(row) = Row::decode_packet(&packet) {
+                self.execute(&row);
+            }
+        }
+    }
+
+    /// Lets go of the stream whose requests were run.
+    fn detach(&mut self) {
+        let Some((id, stream)) = self.attached.take() else { return };
+        let transaction = Database::find().and_then(Database::detach_transaction);
+        stream.transaction.replace(transaction);
+        stream.is_busy.set(false);
+        self.client.release_stream(id, &stream);
+    }
+
+    fn meta(&self, sync: u64) -> Meta {
+        Meta { sync, schema_version: schema_version() }
+    }
+
+    fn fail(&mut self, sync: u64, error: &Error) {
+        tracing::debug!(client = %self.connection.peer, "{error}");
+        let meta = self.meta(sync);
+        reply::error(&mut self.replies.bytes, meta, error);
+    }
+
+    /// Executes a request and writes its reply.
+    fn execute(&mut self, row: &Row<'_>) {
+        let sync = row.header.sync;
+        session::set_current_sync(sync);
+        let result = match row.header.request_type() {
+            _ if is_outdated(row) => Err(client_error!(
+                ER_WRONG_SCHEMA_VERSION,
+                row.header.schema_version,
+                schema_version()
+            )),
+            Some(kind::CALL | kind::CALL_16 | kind::EVAL) => return self.call(row),
+            Some(_) => {
+                let mark = self.batch.mark();
+                let start = self.replies.bytes.len();
+                let result =
+                    request::execute(self.client, row, self.meta(sync), &mut self.replies.bytes);
+                if result.is_err() {
+                    self.replies.bytes.truncate(start);
+                }
+                self.note(start, sync, mark);
+                result
+            }
+            None => Err(client_error!(ER_UNKNOWN_REQUEST_TYPE, row.header.kind)),
+        };
+        if let Err(error) = result {
+            self.fail(sync, &error);
+        }
+    }
+
+    /// Notes that the reply from `start` on acknowledges the changes since `mark`.
+    fn note(&mut self, start: usize, sync: u64, mark: u64) {
+        let marks = mark..self.batch.mark();
+        if marks.end > marks.start {
+            let reply = start..self.replies.bytes.len();
+            self.replies.written.push(Written { reply, sync, marks });
+        }
+    }
+
+    /// Runs a request that calls Lua, which may take long: the replies before it do not wait.
+    fn call(&mut self, row: &Row<'_>) {
+        let sync = row.header.sync;
+        let parked = self.park();
+        let mut mark = 0;
+        let mut lost = false;
+        crate::lua::enter(|cx| {
+            let top = cx.top();
+            let called = call::run(cx, row);
+            let is_mine = self.work.end_wait(self.round);
+            if let Some((replies, submitted)) = parked.take().filter(|_| is_mine) {
+                self.replies = replies;
+                mark = submitted.count();
+                self.batch.put_back(submitted);
+            }
+            let start = self.replies.bytes.len();
+            let result = called.and_then(|()| self.end_transaction(row)).and_then(|()| {
+                let meta = self.meta(sync);
+                call::encode(cx, top, row, self.client, meta, &mut self.replies.bytes)
+            });
+            if let Err(error) = result {
+                self.replies.bytes.truncate(start);
+                lost = self.batch.mark() > mark;
+                self.fail(sync, &error);
+            }
+            if !lost {
+                self.note(start, sync, mark);
+            }
+        });
+    }
+
+    /// Parks the replies so far. Who takes them first, the reader of the connection while the
+    /// call waits or this fiber after it, has them.
+    fn park(&mut self) -> Rc<RefCell<Option<(Replies, Submitted)>>> {
+        let replies = std::mem::take(&mut self.replies);
+        let submitted = self.batch.take_submitted();
+        if replies.bytes.is_empty() && submitted.is_empty() {
+            self.work.begin_wait(self.round, None);
+            return Rc::default();
+        }
+        let parked = Rc::new(RefCell::new(Some((replies, submitted))));
+        let (shared, connection) = (parked.clone(), self.connection.clone());
+        self.work.begin_wait(
+            self.round,
+            Some(Box::new(move || {
+                let Some((replies, submitted)) = shared.take() else { return };
+                if submitted.is_empty() {
+                    replies.settle(submitted, &connection);
+                } else {
+                    crate::fiber::spawn("iproto.settle", move || {
+                        replies.settle(submitted, &connection);
+                    });
+                }
+            })),
+        );
+        parked
+    }
+
+    /// A call out of a stream must not leave a transaction behind.
+    fn end_transaction(&self, row: &Row<'_>) -> Result<()> {
+        let Some(database) = Database::find().filter(|_| row.header.stream_id == 0) else {
+            return Ok(());
+        };
+        if !database.is_in_transaction() {
+            return Ok(());
+        }
+        database.rollback()?;
+        Err(client_error!(ER_FUNCTION_TX_ACTIVE))
+    }
+}
+
+/// Whether the client knows another schema than the one there is.
+fn is_outdated(row: &Row<'_>) -> bool {
+    let known = row.header.schema_version;
+    known != 0 && known != schema_version()
+}
+
+/// Refuses what belongs into a stream out of one, and the other way round.
+fn check_stream(row: &Row<'_>) -> Result<()> {
+    let Some(request_type) = row.header.request_type() else { return Ok(()) };
+    let name = || kind::name(u64::from(request_type)).unwrap_or("unknown");
+    let is_only_for_streams = matches!(request_type, kind::BEGIN | kind::COMMIT | kind::ROLLBACK);
+    let is_not_for_streams =
+        request_type == kind::AUTH || (request_type > kind::ROLLBACK && request_type != kind::PING);
+    match row.header.stream_id {
+        0 if is_only_for_streams => Err(client_error!(ER_UNABLE_TO_PROCESS_OUT_OF_STREAM, name())),
+        0 => Ok(()),
+        _ if is_not_for_streams => Err(client_error!(ER_UNABLE_TO_PROCESS_IN_STREAM, name())),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,354 @@
+//! Listens for clients and keeps the list of their connections.
+//!
+//! One server has any number of sockets, which come and go with the configuration; connections
+//! stay when the socket that accepted them goes, as in Tarantool.
+//!
+//! # Invariants
+//! - A connection is in the list exactly while its fiber serves it.
+//!
+//! # Yields
+//! The fibers it starts do; `listen`, `stop` and the rest never
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::connection::Connection;
+use super::stream::Stream;
+use super::work::Work;
+use crate::base::error::{Error, Result};
+use crate::base::limits::IPROTO_CONNECTION_COUNT_MAX;
+use crate::fiber::{self, Cond, Fiber};
+
+/// Pause after an accept that failed (no descriptors left), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves connections.
+pub trait Service: 'static {
+    /// Greets a client, on the fiber of the connection. `None`: it is refused, and closed when
+    /// what was pushed is written. Yields when a trigger does.
+    fn connected(&self, connection: &Rc<Connection>) -> Option<Rc<dyn Client>>;
+}
+
+/// Executes the requests of one connection.
+pub trait Client {
+    /// Executes packets, on a fiber of its own, until [`Work::take`] has no more for this round,
+    /// and has their replies written. Yields.
+    fn work(&self, connection: &Rc<Connection>, work: &Rc<Work>, round: u64);
+
+    /// The connection is closed; work may still be under way. Yields when a trigger does.
+    fn disconnected(&self, connection: &Rc<Connection>);
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An address of the network.
+    Tcp(SocketAddr),
+    /// A path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix/:{}", path.display()),
+        }
+    }
+}
+
+/// Bounds of the server; may change while it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes read at once.
+    pub readahead: usize,
+    /// Most pieces of work under way.
+    pub work_count_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { readahead: 16320, work_count_max: 768 }
+    }
+}
+
+/// What the server has done and does.
+#[derive(Debug, Default)]
+pub struct Counters {
+    connections: Cell<u64>,
+    requests: Cell<u64>,
+    input_bytes: Cell<u64>,
+    output_bytes: Cell<u64>,
+    streams: Cell<(u64, u64)>,
+    queued: Cell<(u64, u64)>,
+    work: Cell<(u64, u64)>,
+}
+
+fn add(cell: &Cell<u64>, count: usize) {
+    cell.set(cell.get() + count as u64);
+}
+
+/// Counts a thing in total and at present.
+fn track(cell: &Cell<(u64, u64)>, is_new: bool) {
+    let (total, now) = cell.get();
+    cell.set(if is_new { (total + 1, now + 1) } else { (total, now.saturating_sub(1)) });
+}
+
+impl Counters {
+    pub(super) fn add_input(&self, size: usize) {
+        add(&self.input_bytes, size);
+    }
+
+    pub(super) fn add_output(&self, size: usize) {
+        add(&self.output_bytes, size);
+    }
+
+    #[inline]
+    pub(super) fn add_request(&self) {
+        add(&self.requests, 1);
+    }
+
+    pub(super) fn count_stream(&self, is_new: bool) {
+        track(&self.streams, is_new);
+    }
+
+    pub(super) fn count_queued(&self, is_new: bool) {
+        track(&self.queued, is_new);
+    }
+
+    /// Bytes received and sent, connections accepted and requests.
+    pub fn totals(&self) -> [u64; 4] {
+        [
+            self.input_bytes.get(),
+            self.output_bytes.get(),
+            self.connections.get(),
+            self.requests.get(),
+        ]
+    }
+
+    /// In total and now: streams, requests that wait in them, pieces of work under way.
+    pub fn tracked(&self) -> [(u64, u64); 3] {
+        [self.streams.get(), self.queued.get(), self.work.get()]
+    }
+}
+
+pub(super) struct Shared {
+    pub(super) limits: Cell<Limits>,
+    pub(super) counters: Counters,
+    /// Broadcast when a piece of work has ended.
+    pub(super) room: Cond,
+    connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
+    /// Broadcast when a connection has ended.
+    ended: Cond,
+    last_id: Cell<u64>,
+}
+
+impl Shared {
+    /// Whether more work may be begun.
+    pub(super) fn has_room(&self) -> bool {
+        (self.counters.work.get().1 as usize) < self.limits.get().work_count_max
+    }
+
+    pub(super) fn begin_work(&self) {
+        track(&self.counters.work, true);
+    }
+
+    pub(super) fn end_work(&self) {
+        track(&self.counters.work, false);
+        self.room.broadcast();
+    }
+}
+
+struct Listener {
+    address: Address,
+    fiber: Fiber,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.fiber.cancel();
+        if let Address::Unix(path) = &self.address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// The server of the binary protocol.
+pub struct Server {
+    shared: Rc<Shared>,
+    service: Rc<dyn Service>,
+    listeners: RefCell<Vec<Listener>>,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Server {
+    /// A server that does not listen yet.
+    pub fn new(service: Rc<dyn Service>) -> Server {
+        let shared = Rc::new(Shared {
+            limits: Cell::default(),
+            counters: Counters::default(),
+            room: Cond::new(),
+            connections: RefCell::default(),
+            ended: Cond::new(),
+            last_id: Cell::new(0),
+        });
+        Server { shared, service, listeners: RefCell::default() }
+    }
+
+    /// Listens at these addresses instead of those before. An error leaves no socket open.
+    pub fn listen(&self, addresses: &[Address]) -> Result<()> {
+        self.listeners.borrow_mut().clear();
+        let mut listeners = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let (socket, address) = bind(address)?;
+            let fiber = fiber::spawn("iproto.accept", {
+                let (shared, service) = (self.shared.clone(), self.service.clone());
+                move || accept(&shared, &socket, &service)
+            });
+            fiber.set_system();
+            listeners.push(Listener { address, fiber });
+        }
+        self.listeners.replace(listeners);
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.listeners.borrow().iter().map(|listener| listener.address.clone()).collect()
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> Limits {
+        self.shared.limits.get()
+    }
+
+    /// Changes the bounds, for connections that are open, too.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.limits.set(limits);
+        self.shared.room.broadcast();
+    }
+
+    /// What it has done and does.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// How many connections are open.
+    pub fn connection_count(&self) -> usize {
+        self.shared.connections.borrow().len()
+    }
+
+    /// Serves a socket that somebody else has connected.
+    pub fn adopt(&self, stream: std::net::TcpStream, peer: &str) -> Result<()> {
+        let adopt = || {
+            stream.set_nonblocking(true)?;
+            let stream = tokio::net::TcpStream::from_std(stream)?;
+            start(&self.shared, Stream::Tcp(stream), peer.to_owned(), &self.service)
+        };
+        adopt().map_err(|error: io::Error| Error::system("accept", &error))
+    }
+
+    /// Stops listening, lets the requests under way end for so long, and closes the connections.
+    pub fn stop(&self, patience: Duration) {
+        self.listeners.borrow_mut().clear();
+        let connections: Vec<_> = self.shared.connections.borrow().values().cloned().collect();
+        for connection in connections {
+            connection.close_after_output();
+        }
+        let deadline = std::time::Instant::now().checked_add(patience);
+        while self.connection_count() > 0 && self.shared.ended.wait_until(deadline) {}
+        let connections: Vec<_> = self.shared.connections.borrow().values().cloned().collect();
+        connections.iter().for_each(|connection| connection.close());
+    }
+}
+
+/// Binds a socket; returns it with its address, whose port may have been chosen by the system.
+fn bind(address: &Address) -> Result<(Socket, Address)> {
+    let failed = |error: io::Error| Error::system(&format!("can't bind to {address}"), &error);
+    match address {
+        Address::Tcp(tcp) => {
+            let listener = std::net::TcpListener::bind(tcp).map_err(failed)?;
+            listener.set_nonblocking(true).map_err(failed)?;
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            let bound = listener.local_addr().map_err(failed)?;
+            Ok((Socket::Tcp(listener), Address::Tcp(bound)))
+        }
+        Address::Unix(path) => {
+            // A file that nobody listens at is left from a process that was killed.
+            if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
+                let _ = std::fs::remove_file(path);
+            }
+            let listener = UnixListener::bind(path).map_err(failed)?;
+            Ok((Socket::Unix(listener), address.clone()))
+        }
+    }
+}
+
+async fn next(socket: &Socket) -> io::Result<(Stream, String)> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, peer) = listener.accept().await?;
+            Ok((Stream::Tcp(stream), peer.to_string()))
+        }
+        Socket::Unix(listener) => {
+            let (stream, _) = listener.accept().await?;
+            Ok((Stream::Unix(stream), "unix/:(socket)".to_owned()))
+        }
+    }
+}
+
+fn accept(shared: &Rc<Shared>, socket: &Socket, service: &Rc<dyn Service>) {
+    loop {
+        while shared.connections.borrow().len() >= IPROTO_CONNECTION_COUNT_MAX {
+            shared.ended.wait_timeout(ACCEPT_PAUSE);
+        }
+        let Ok(accepted) = fiber::wait_or_cancel(next(socket)) else { return };
+        let started = accepted.and_then(|(stream, peer)| start(shared, stream, peer, service));
+        if let Err(error) = started {
+            tracing::warn!("accepting a connection: {error}");
+            if fiber::sleep(ACCEPT_PAUSE).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Starts serving a connection.
+fn start(
+    shared: &Rc<Shared>,
+    stream: Stream,
+    peer: String,
+    service: &Rc<dyn Service>,
+) -> io::Result<()> {
+    stream.prepare()?;
+    add(&shared.counters.connections, 1);
+    let id = shared.last_id.get() + 1;
+    shared.last_id.set(id);
+    let connection = Rc::new(Connection::new(id, stream, peer, shared.clone()));
+    shared.connections.borrow_mut().insert(id, connection.clone());
+    let (shared, service) = (shared.clone(), service.clone());
+    fiber::spawn("iproto.connection", move || {
+        let client = service.connected(&connection);
+        connection.flush();
+        if let Some(client) = client {
+            connection.serve(&client);
+            client.disconnected(&connection);
+        }
+        connection.close();
+        shared.connections.borrow_mut().remove(&id);
+        shared.ended.broadcast();
+    });
+    Ok(())
+}
