@@ -277,6 +277,17 @@ fn redis_requests_are_parsed() {
 }
 
 #[test]
+fn packets_of_the_binary_protocol_are_read() {
+    let packets = rows().into_iter().map(|row| [vec![row.len() as u8], row].concat());
+    let mut corpus: Vec<Vec<u8>> = packets.collect();
+    corpus.push(corpus.concat());
+    corpus.push(b"\xce\x00\x00\x00\x05\x82\x00\x40\x01\x07".to_vec());
+    let uuid = "123e4567-e89b-42d3-a456-426614174000";
+    corpus.push(net::iproto::greeting::encode("3.8.0", uuid, "c2FsdA==").to_vec());
+    run(net::iproto::frame::fuzz, &corpus);
+}
+
+#[test]
 fn configurations_are_loaded() {
     let bundled = include_str!("../config.yaml");
     let corpus = [

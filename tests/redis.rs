@@ -1,6 +1,7 @@
 //! The Redis emulation, over sockets: recorded replies of Redis, limits, holes that must be shut,
 //! transactions, reloading, and the clients that people use.
 
+mod foreign;
 #[path = "redis/server.rs"]
 mod server;
 

@@ -1,44 +1,11 @@
-//! The clients that people use, driven by scripts in `clients/`. What they need is installed
-//! under target/ at the first run; a machine without Python or Node skips theirs, loudly.
+//! The clients that people use, driven by scripts in `clients/`.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use redis::Commands;
 
+use crate::foreign::{exists, node, python, run};
 use crate::server::{Server, root};
-
-fn target() -> PathBuf {
-    root().join("target/test-clients")
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().expect("a program that starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}\n{text}\n{errors}");
-}
-
-fn exists(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found {
-        eprintln!("SKIPPED: there is no {program}");
-    }
-    found
-}
-
-/// Installs into a folder unless that was done: whole, by renaming what is complete.
-fn prepare(name: &str, install: impl FnOnce(&Path)) -> PathBuf {
-    let folder = target().join(name);
-    let done = folder.join("complete");
-    if !done.exists() {
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        install(&folder);
-        std::fs::write(&done, "").expect("a mark");
-    }
-    folder
-}
 
 #[test]
 fn rust_client() {
@@ -79,12 +46,9 @@ fn redis_py() {
     if !exists("python3") {
         return;
     }
-    let folder = prepare("python", |folder| {
-        run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")));
-        run(Command::new(folder.join("venv/bin/pip")).args(["install", "-q", "redis==6.4.0"]));
-    });
+    let interpreter = python("python", &["redis==6.4.0"]);
     let server = Server::start();
-    run(Command::new(folder.join("venv/bin/python"))
+    run(Command::new(interpreter)
         .arg(root().join("tests/redis/clients/redis_py.py"))
         .arg(server.port.to_string()));
 }
@@ -94,12 +58,7 @@ fn node_clients() {
     if !exists("npm") {
         return;
     }
-    let folder = prepare("node", |folder| {
-        std::fs::write(folder.join("package.json"), "{\"private\": true}").expect("a file");
-        run(Command::new("npm")
-            .args(["install", "--silent", "--no-fund", "--no-audit", "ioredis@5", "redis@5"])
-            .current_dir(folder));
-    });
+    let folder = node("node", &["ioredis@5", "redis@5"]);
     for script in ["ioredis.js", "node_redis.js"] {
         let server = Server::start();
         let source = root().join("tests/redis/clients").join(script);

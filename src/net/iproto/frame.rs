@@ -5,9 +5,11 @@
 
 use std::ops::Range;
 
+use super::greeting;
 use crate::base::error::Result;
 use crate::base::limits::IPROTO_PACKET_SIZE_MAX;
 use crate::client_error;
+use crate::xrow::{Request, Row};
 
 /// What stands at the start of some input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +59,24 @@ pub fn complete(input: &[u8]) -> (usize, Result<usize>) {
             Ok(Frame::Missing(size)) => return (end, Ok(size)),
             Err(error) => return (end, Err(error)),
         }
+    }
+}
+
+/// Runs the decoders of what comes from a socket on untrusted bytes: the entry of the fuzzer.
+pub fn fuzz(bytes: &[u8]) {
+    let (end, _) = complete(bytes);
+    assert!(end <= bytes.len(), "packets end behind the input");
+    let mut start = 0;
+    while let Ok(Frame::Packet(packet)) = find(&bytes[start..]) {
+        let body = &bytes[start + packet.start..start + packet.end];
+        if let Ok(row) = Row::decode_packet(body) {
+            let _ = Request::decode(&row, true);
+        }
+        start += packet.end;
+    }
+    assert_eq!(start, end, "packets are found one by one as they are all at once");
+    if let Some(Ok(greeting)) = bytes.get(..greeting::SIZE).map(TryInto::try_into) {
+        let _ = greeting::decode(greeting);
     }
 }
 

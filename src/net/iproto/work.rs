@@ -91,21 +91,23 @@ impl Work {
         }
     }
 
-    /// The runner is about to do what may take long. `parked` sends the replies before it.
-    pub fn begin_wait(&self, round: u64, parked: Option<Parked>) {
-        if self.round.get() == round {
-            self.parked.replace(parked);
-            self.set_stage(Stage::Waiting);
+    /// The runner is about to do what may take long; `parked` sends the replies before it. Given
+    /// back when another runner has taken its place.
+    pub fn begin_wait(&self, round: u64, parked: Option<Parked>) -> Option<Parked> {
+        if self.round.get() != round {
+            return parked;
         }
+        self.parked.replace(parked);
+        self.set_stage(Stage::Waiting);
+        None
     }
 
-    /// The runner is done with that. Whether the parked replies are still its own to send.
-    pub fn end_wait(&self, round: u64) -> bool {
-        if self.round.get() != round {
-            return false;
+    /// The runner is done with that.
+    pub fn end_wait(&self, round: u64) {
+        if self.round.get() == round {
+            self.parked.take();
+            self.set_stage(Stage::Running);
         }
-        self.set_stage(Stage::Running);
-        self.parked.take().is_some()
     }
 
     /// The runner has executed what it took.

@@ -24,8 +24,9 @@ use crate::builtin::r#box::session;
 use crate::client_error;
 use crate::db::Database;
 use crate::db::batch::{self, Batch, Submitted};
+use crate::fiber;
 use crate::net::iproto::reply::{self, Meta};
-use crate::net::iproto::{Connection, Work};
+use crate::net::iproto::{Connection, Parked, Work};
 use crate::xrow::Row;
 use crate::xrow::iproto::kind;
 
@@ -234,8 +235,8 @@ impl Runner<'_> {
         crate::lua::enter(|cx| {
             let top = cx.top();
             let called = call::run(cx, row);
-            let is_mine = self.work.end_wait(self.round);
-            if let Some((replies, submitted)) = parked.take().filter(|_| is_mine) {
+            self.work.end_wait(self.round);
+            if let Some((replies, submitted)) = parked.take() {
                 self.replies = replies;
                 mark = submitted.count();
                 self.batch.put_back(submitted);
@@ -267,19 +268,17 @@ impl Runner<'_> {
         }
         let parked = Rc::new(RefCell::new(Some((replies, submitted))));
         let (shared, connection) = (parked.clone(), self.connection.clone());
-        self.work.begin_wait(
-            self.round,
-            Some(Box::new(move || {
-                let Some((replies, submitted)) = shared.take() else { return };
-                if submitted.is_empty() {
-                    replies.settle(submitted, &connection);
-                } else {
-                    crate::fiber::spawn("iproto.settle", move || {
-                        replies.settle(submitted, &connection);
-                    });
-                }
-            })),
-        );
+        let send: Parked = Box::new(move || {
+            let Some((replies, submitted)) = shared.take() else { return };
+            if submitted.is_empty() {
+                return replies.settle(submitted, &connection);
+            }
+            fiber::spawn("iproto.settle", move || replies.settle(submitted, &connection));
+        });
+        if let Some(send) = self.work.begin_wait(self.round, Some(send)) {
+            // Nobody else would send them while the call waits.
+            send();
+        }
         parked
     }
 
