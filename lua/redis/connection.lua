@@ -41,6 +41,7 @@ end
 -- A connection in its first state.
 function M.reset(client)
     client.database = 0
+    client:set_key_space(keyspace.databases[0])
     access.reset(client)
     client.name = nil
     client.protocol = 2
@@ -141,7 +142,7 @@ end
 function commands.SELECT(client, database)
     local index = keyspace.database_number(database)
     -- Makes it, if this is its first use.
-    local _ = keyspace.databases[index]
+    client:set_key_space(keyspace.databases[index])
     client.database = index
     return OK
 end

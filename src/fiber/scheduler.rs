@@ -223,6 +223,14 @@ pub fn yield_now() {
     suspend();
 }
 
+/// Lets the other ready fibers run first, if there are any. Yields then.
+pub fn yield_to_ready() {
+    let any = SCHEDULER.with(|scheduler| !scheduler.ready.borrow().is_empty());
+    if any {
+        yield_now();
+    }
+}
+
 /// Waits for a future. Cancellation does not interrupt it. Yields while it is pending.
 pub fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);

@@ -267,12 +267,17 @@ impl Index {
         }
     }
 
-    /// Ask the cache for what a look-up of the key will need first. For batches: call it for all
-    /// keys, then look them up.
-    pub fn prefetch(&self, key: Key<'_>) {
+    /// Ask the cache for what a look-up of a key of one part will need. For batches: call it for
+    /// all keys, then look them up. Any bytes are a key here: the worst is that nothing is gained.
+    #[inline]
+    pub fn prefetch(&self, key: &[u8]) {
+        let key_def = &self.options.key_def;
+        if !matches!(key_def.parts(), [part] if part.kind.admits(key, false)) {
+            return;
+        }
         match &self.kind {
-            Kind::Tree(tree) => tree.prefetch(key),
-            Kind::Hash(hash) => hash.prefetch(self.options.key_def.key_hash(key.parts)),
+            Kind::Tree(tree) => tree.prefetch(Key { parts: key, part_count: 1 }),
+            Kind::Hash(hash) => hash.prefetch(key_def.key_hash(key)),
         }
     }
 

@@ -133,6 +133,12 @@ function Client:set_gate(gate)
     native.set_gated(self.connection, gate ~= nil)
 end
 
+-- The space whose primary key the first argument of commands is. Requests that have arrived ask
+-- the processor for their rows while those before them run; nothing else depends on it.
+function Client:set_key_space(space)
+    native.set_key_space(self.connection, space.id)
+end
+
 -- From inside a command of this client: makes it a user of box.schema.user by password. Whether
 -- the password was right and the user may open sessions.
 function Client:authenticate(user, password) -- luacheck: no self

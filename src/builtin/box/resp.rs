@@ -68,6 +68,7 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("set_reply_mode", lua_resp_set_reply_mode)
         .function("set_authenticated", lua_resp_set_authenticated)
         .function("set_gated", lua_resp_set_gated)
+        .function("set_key_space", lua_resp_set_key_space)
         .function("authenticate", lua_resp_authenticate)
         .function("set_user", lua_resp_set_user)
         .function("close", lua_resp_close)
@@ -217,6 +218,13 @@ fn lua_resp_set_reply_mode(cx: Context<'_>) -> Result<usize> {
 /// `set_authenticated(connection, boolean)`
 fn lua_resp_set_authenticated(cx: Context<'_>) -> Result<usize> {
     connection(cx)?.authenticated.set(cx.boolean(2));
+    Ok(0)
+}
+
+/// `set_key_space(connection, space id)`
+fn lua_resp_set_key_space(cx: Context<'_>) -> Result<usize> {
+    let space_id = u32::try_from(cx.check_integer(2)?).ok();
+    connection(cx)?.key_space.set(space_id);
     Ok(0)
 }
 

@@ -142,10 +142,16 @@ impl<I: Identity> Hash<I> {
         table.find(inner_hash(hash), |&other| self.identity.is_equal(other, item)).copied()
     }
 
-    /// Ask the cache for the segment that a look-up of this hash begins with.
+    /// Ask the cache for the elements that a look-up of this hash compares. Called for several
+    /// hashes in a row, their waits for the table overlap as well.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
-        super::tree::prefetch(std::ptr::from_ref(self.segment(hash).get()).cast());
+        let table = &self.segment(hash).get().table;
+        let none = table.find(inner_hash(hash), |&item| {
+            I::prefetch(item);
+            false
+        });
+        debug_assert!(none.is_none());
     }
 
     /// Put the element into the hash in place of the one with the same key, if there is one,

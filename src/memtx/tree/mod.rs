@@ -45,7 +45,6 @@ pub use range::{Range, Walk};
 pub use view::TreeView;
 
 use node::NodePtr;
-pub(in crate::memtx) use node::prefetch;
 
 use super::reclaim::Reclaimer;
 

@@ -26,8 +26,9 @@ use tokio::net::TcpStream;
 
 use super::buffer;
 use super::reply::{Version, Writer};
-use super::request::Parser;
+use super::request::{Parser, ProtocolError};
 use super::server::Shared;
+use super::window::{Request, Window};
 use crate::base::error::Error;
 use crate::fiber::{self, Fiber};
 
@@ -40,27 +41,6 @@ const READ_SIZE: usize = 16 * 1024;
 const READ_STEP_MAX: usize = 1024 * 1024;
 /// As many bytes of a command's name as `CLIENT LIST` shows.
 const NAME_SIZE_MAX: usize = 24;
-
-/// One request: its arguments, the command's name first.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    parser: &'a Parser,
-    input: &'a [u8],
-}
-
-impl<'a> Request<'a> {
-    /// How many arguments there are, the command's name included; at least 1.
-    #[inline]
-    pub fn count(&self) -> usize {
-        self.parser.count()
-    }
-
-    /// One of them.
-    #[inline]
-    pub fn argument(&self, index: usize) -> &'a [u8] {
-        self.parser.argument(self.input, index)
-    }
-}
 
 /// A reply that acknowledges changes.
 #[derive(Debug)]
@@ -77,6 +57,10 @@ pub struct Written {
 pub trait Handler {
     /// Executes a request and appends its reply to `out`. May yield.
     fn execute(&mut self, connection: &Connection, request: Request<'_>, out: &mut Vec<u8>);
+
+    /// Says that this request will be executed soon, after others: the time to ask the cache for
+    /// what it will need. Must not yield.
+    fn expect(&mut self, connection: &Connection, request: Request<'_>);
 
     /// Begins a batch: from here on changes are submitted to the log without waiting for it.
     fn begin(&mut self);
@@ -110,6 +94,42 @@ enum Closing {
     Now,
 }
 
+/// Why no other request was put into the window.
+enum Found {
+    /// It is full.
+    All,
+    /// The next request is not for a window; it is in the parser and starts here.
+    Single(usize),
+    /// The next request is not complete.
+    End,
+    /// The rest cannot be read.
+    Error(ProtocolError),
+}
+
+/// Finds the requests from `start` on, which is moved behind them.
+fn find_requests(
+    parser: &mut Parser,
+    window: &mut Window,
+    input: &[u8],
+    start: &mut usize,
+) -> Found {
+    while !window.is_full() {
+        let at = *start;
+        match parser.parse(&input[at..]) {
+            Ok(Some(size)) => *start += size,
+            Ok(None) => return Found::End,
+            Err(error) => return Found::Error(error),
+        }
+        match parser.plain_arguments() {
+            Some([]) => {}
+            Some(arguments) if Window::takes(arguments.len()) => window.push(arguments, at),
+            _ if parser.count() > 0 => return Found::Single(at),
+            _ => {}
+        }
+    }
+    Found::All
+}
+
 /// A connection as others see it.
 pub struct Connection {
     /// Its number; never reused.
@@ -130,6 +150,8 @@ pub struct Connection {
     pub authenticated: Cell<bool>,
     /// Whether the handler must ask before it executes; for the handler's own use.
     pub gated: Cell<bool>,
+    /// The space in which commands look for their keys; for the handler's own use.
+    pub key_space: Cell<Option<u32>>,
     closing: Cell<Closing>,
     /// Whether a batch is being executed.
     busy: Cell<bool>,
@@ -160,6 +182,7 @@ impl Connection {
             reply_mode: Cell::new(ReplyMode::On),
             authenticated: Cell::new(true),
             gated: Cell::new(false),
+            key_space: Cell::new(None),
             closing: Cell::new(Closing::No),
             busy: Cell::new(false),
             active_at: Cell::new(now),
@@ -249,6 +272,7 @@ impl Connection {
     pub fn run<H: Handler>(&self, mut stream: TcpStream, handler: &mut H) {
         self.fiber.replace(Some(fiber::current()));
         let mut parser = Parser::new(self.server.limits.get().request);
+        let mut window = Window::default();
         let mut input = Vec::new();
         loop {
             match self.read(&mut stream, &mut input, &parser) {
@@ -262,7 +286,7 @@ impl Connection {
             parser.set_authenticated(self.authenticated.get());
             parser.set_limits(self.server.limits.get().request);
             self.busy.set(true);
-            let result = self.batch(&mut stream, &mut parser, &mut input, handler);
+            let result = self.batch(&mut stream, &mut parser, &mut window, &mut input, handler);
             self.busy.set(false);
             if let Err(error) = result {
                 tracing::debug!(client = %self.peer, "writing: {error}");
@@ -332,6 +356,7 @@ impl Connection {
         &self,
         stream: &mut TcpStream,
         parser: &mut Parser,
+        window: &mut Window,
         input: &mut Vec<u8>,
         handler: &mut H,
     ) -> io::Result<()> {
@@ -340,32 +365,47 @@ impl Connection {
         let mut start = 0;
         handler.begin();
         loop {
-            match parser.parse(&input[start..]) {
-                Ok(Some(size)) => {
-                    if parser.count() > 0 {
-                        let request = Request { parser, input: &input[start..] };
-                        self.execute(handler, request, &mut out, &mut written);
-                    }
-                    start += size;
+            window.clear();
+            let found = find_requests(parser, window, input, &mut start);
+            if window.len() > 1 {
+                (0..window.len()).for_each(|at| handler.expect(self, window.request(at, input)));
+            }
+            for at in 0..window.len() {
+                self.execute(handler, window.request(at, input), &mut out, &mut written);
+                if self.closing.get() != Closing::No {
+                    break;
                 }
-                Ok(None) => break,
-                Err(error) => {
-                    let text = format!("ERR {error}");
-                    Writer::new(&mut out, self.version.get()).error(text.as_bytes());
-                    tracing::debug!(client = %self.peer, "{error}");
-                    self.close_after_reply();
+                if out.len() >= FLUSH_SIZE {
+                    self.settle(handler, &mut out, &mut written);
+                    self.write(stream, &mut out)?;
+                    handler.begin();
                 }
             }
             if self.closing.get() != Closing::No {
                 break;
             }
-            if out.len() >= FLUSH_SIZE {
-                self.settle(handler, &mut out, &mut written);
-                self.write(stream, &mut out)?;
-                handler.begin();
+            match found {
+                Found::All => {}
+                Found::Single(at) => {
+                    self.execute(handler, parser.request(&input[at..]), &mut out, &mut written);
+                }
+                Found::End => break,
+                Found::Error(error) => {
+                    let text = format!("ERR {error}");
+                    Writer::new(&mut out, self.version.get()).error(text.as_bytes());
+                    tracing::debug!(client = %self.peer, "{error}");
+                    self.close_after_reply();
+                    break;
+                }
             }
         }
+        let switches = fiber::switch_count();
         self.settle(handler, &mut out, &mut written);
+        if fiber::switch_count() == switches {
+            // All that are ready execute first and write then: a client that wakes up to a reply
+            // is not put to sleep and woken again for each of its connections.
+            fiber::yield_to_ready();
+        }
         self.write(stream, &mut out)?;
         buffer::give_back(out);
         let is_full = input.len() == input.capacity();

@@ -31,7 +31,9 @@ pub mod connection;
 pub mod reply;
 pub mod request;
 pub mod server;
+mod window;
 mod words;
 
-pub use connection::{Connection, Handler, ReplyMode, Request, Written};
+pub use connection::{Connection, Handler, ReplyMode, Written};
 pub use server::{Limits, Server, Service};
+pub use window::Request;

@@ -17,6 +17,7 @@
 
 use std::ops::Range;
 
+use super::window::Request;
 use super::words;
 
 /// Longest line: of an inline request, and of a count or a length.
@@ -168,6 +169,18 @@ impl Parser {
     pub fn argument<'a>(&'a self, input: &'a [u8], index: usize) -> &'a [u8] {
         let range = self.arguments[index].clone();
         if self.inline { &self.words[range] } else { &input[range] }
+    }
+
+    /// The request which `parse` found at the start of `input`; it has arguments.
+    #[inline]
+    pub fn request<'a>(&'a self, input: &'a [u8]) -> Request<'a> {
+        Request::new(&self.arguments, if self.inline { &self.words } else { input })
+    }
+
+    /// Where in the input the arguments are, unless they had to be decoded.
+    #[inline]
+    pub(super) fn plain_arguments(&self) -> Option<&[Range<usize>]> {
+        (!self.inline).then_some(&self.arguments[..])
     }
 
     /// How many bytes the current request will at least have, 0 if that is not known: what to

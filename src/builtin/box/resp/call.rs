@@ -26,6 +26,7 @@ use crate::db::{Database, GUEST};
 use crate::lua::{self, Context, Kind, Reference, userdata};
 use crate::net::resp::reply::Writer;
 use crate::net::resp::{Connection, Handler, Request, Service, Written};
+use crate::value::mp;
 
 /// Places on the stack of a connection's thread, above the pointer to its [`Run`].
 mod slot {
@@ -159,6 +160,7 @@ fn run(cx: Context<'_>) -> Result<usize> {
         names: [Name::EMPTY; NAME_COUNT],
         batch: None,
         time_us: 0,
+        key: Vec::new(),
     };
     if let Some(stream) = run_state.stream.take() {
         run_state.connection.run(stream, &mut handler);
@@ -205,6 +207,8 @@ struct LuaHandler<'a> {
     batch: Option<Batch>,
     /// The time when the last request ended.
     time_us: i64,
+    /// A key that was asked for ahead.
+    key: Vec<u8>,
 }
 
 impl Handler for LuaHandler<'_> {
@@ -231,6 +235,19 @@ impl Handler for LuaHandler<'_> {
         }
         if self.handlers.slow_threshold_us.get() >= 0 {
             self.check_slow(request);
+        }
+    }
+
+    #[inline]
+    fn expect(&mut self, connection: &Connection, request: Request<'_>) {
+        let (Some(space_id), true) = (connection.key_space.get(), request.count() > 1) else {
+            return;
+        };
+        let space = Database::find().and_then(|database| database.space(space_id));
+        if let Some(primary) = space.as_ref().and_then(|space| space.primary()) {
+            self.key.clear();
+            mp::write_str(&mut self.key, request.argument(1));
+            primary.store().prefetch(&self.key);
         }
     }
 
