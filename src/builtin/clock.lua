@@ -8,7 +8,7 @@ local function seconds(name)
 end
 
 local function nanoseconds(name)
-    return ffi.cast('uint64_t (*)(void)', native[name])
+    return ffi.cast('int64_t (*)(void)', native[name])
 end
 
 local proc = seconds('proc')

@@ -16,8 +16,8 @@ macro_rules! readers {
                 read($clock).as_secs_f64()
             }
 
-            extern "C" fn $nanoseconds() -> u64 {
-                u64::try_from(read($clock).as_nanos()).unwrap_or(u64::MAX)
+            extern "C" fn $nanoseconds() -> i64 {
+                i64::try_from(read($clock).as_nanos()).unwrap_or(i64::MAX)
             }
         )*
     };

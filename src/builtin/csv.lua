@@ -41,9 +41,8 @@ local function plain_run(state)
     return sub(state.buffer, start, state.position - 1)
 end
 
--- The inside of a quoted part; a doubled quote stands for one.
+-- What follows the quote that opens a quoted part; a doubled quote stands for one.
 local function quoted_run(state, parts)
-    state.position = state.position + 1
     while true do
         if fill(state) == nil then
             return false
@@ -63,31 +62,40 @@ local function quoted_run(state, parts)
     end
 end
 
--- One field; returns it and the byte that ended it (nil at the end of input).
+-- One field; returns it and the byte that ended it (nil at the end of input), and whether a part
+-- of it was quoted. Blanks at its ends do not belong to it, unless they are quoted.
 local function next_field(state)
     local parts, was_quoted = {}, false
+    -- The last part, as long as it is not quoted.
+    local tail
     while true do
         local char = fill(state)
         if char == nil or char == state.comma or char == LF or char == CR then
-            local field = concat(parts)
-            if not was_quoted then
-                field = gsub(gsub(field, '^ +', ''), ' +$', '')
+            if tail ~= nil then
+                parts[#parts + 1] = gsub(tail, ' +$', '')
             end
-            return field, char, was_quoted
+            return concat(parts), char, was_quoted
         elseif char == state.quote then
-            if not was_quoted and not find(concat(parts), '[^ ]') then
-                parts = {}
-            end
-            was_quoted = true
-            if not quoted_run(state, parts) then
+            parts[#parts + 1], tail = tail, nil
+            state.position = state.position + 1
+            char = fill(state)
+            if char == state.quote then
+                -- Doubled outside of quotes it stands for one, too.
+                parts[#parts + 1] = state.quote_char
+                state.position = state.position + 1
+            elseif char == nil or quoted_run(state, parts) then
+                was_quoted = true
+            else
                 require('log').warn('CSV file has errors')
                 return nil, nil
             end
         else
             local run = plain_run(state)
-            -- Blanks around a quoted part do not belong to the field.
-            if not (was_quoted and not find(run, '[^ ]')) then
-                parts[#parts + 1] = run
+            if tail == nil and #parts == 0 and not was_quoted then
+                run = gsub(run, '^ +', '')
+            end
+            if run ~= '' then
+                tail = (tail or '') .. run
             end
         end
     end
@@ -169,12 +177,12 @@ end
 
 local function escape_field(field, opts)
     local quote = opts.quote_char
-    local needs_quotes = find(field, opts.delimiter, 1, true) or find(field, quote, 1, true) or
-        find(field, '[\r\n]') or byte(field) == SPACE or byte(field, -1) == SPACE
-    if not needs_quotes then
-        return field
+    local needs_quotes = find(field, opts.delimiter, 1, true) or find(field, '[\r\n]') or
+        byte(field) == SPACE or byte(field, -1) == SPACE
+    if find(field, quote, 1, true) then
+        field = gsub(field, gsub(quote, '%W', '%%%0'), quote .. quote)
     end
-    return quote .. gsub(field, gsub(quote, '%W', '%%%0'), quote .. quote) .. quote
+    return needs_quotes and quote .. field .. quote or field
 end
 
 -- Writes one line (an array of fields) or many; without `writable` returns the text.

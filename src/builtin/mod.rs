@@ -24,6 +24,7 @@ pub mod serializer;
 mod socket;
 mod tarantool;
 mod title;
+mod uri;
 mod utf8;
 pub mod uuid;
 mod varbinary;
@@ -84,7 +85,7 @@ static MODULES: &[Builtin] = modules! {
     "title": Some(title::open), Some(include_str!("title.lua"));
     "trigger": None, Some(include_str!("trigger.lua"));
     "ulid": None, Some(include_str!("ulid.lua"));
-    "uri": None, Some(include_str!("uri.lua"));
+    "uri": Some(uri::open), Some(include_str!("uri.lua"));
     "uuid": Some(uuid::open), Some(include_str!("uuid.lua"));
     "varbinary": Some(varbinary::open), Some(include_str!("varbinary.lua"));
     "version": None, Some(include_str!("version.lua"));

@@ -27,6 +27,8 @@ local function check_header_arguments(name, count, pointer, size)
         error(('Usage: %s(ptr, size)'):format(name), 3)
     elseif not is_pointer(pointer) then
         error(("%s: 'char *' expected"):format(name), 3)
+    elseif tonumber(size) == nil then
+        error(("bad argument #2 to '?' (number expected, got %s)"):format(type(size)), 3)
     elseif size <= 0 then
         error(('%s: non-positive size'):format(name), 3)
     end

@@ -1,32 +1,15 @@
 -- uri: parses, formats and escapes URIs by RFC 3986, with the server's short forms.
 --
--- Besides `scheme://login:password@host:service/path?query#fragment` it takes a bare port
--- (`3301`), a Unix socket path (`/tmp/a.sock`, `./a.sock`, `unix/:/tmp/a.sock`, with an optional
--- `:/path` after it) and a URI without a scheme.
+-- The native half parses texts; tables with parameters and lists of URIs are taken apart here.
 
 local ffi = require('ffi')
+local native = ...
 
-local find, gmatch, gsub, match, sub = string.find, string.gmatch, string.gsub, string.match,
-    string.sub
+local find, gmatch, gsub, sub = string.find, string.gmatch, string.gsub, string.sub
 local concat = table.concat
 local error, pairs, pcall, tostring, type = error, pairs, pcall, tostring, type
 
 local UNIX_HOST = 'unix/'
-local HOST_MAX = 1025
-local SERVICE_MAX = 108
-
--- Character sets of RFC 3986, written as insides of a Lua pattern class.
-local NAME = "%w%-_~%.%%!$&'()*+,;="
-local SEGMENT_NO_COLON = NAME .. '@'
-local SEGMENT = SEGMENT_NO_COLON .. ':|'
-
-local NAME_ONLY = '^[' .. NAME .. ']+$'
-local PATH_ONLY = '^[' .. SEGMENT .. '/]*$'
-local QUERY_ONLY = '^[' .. SEGMENT .. '/?]*$'
-local USER_AND_PASSWORD = '^([' .. NAME .. ']+):([' .. NAME .. ']*)@(.*)$'
-local USER = '^([' .. NAME .. ']+)@(.*)$'
-local SOCKET_PATH = '^%.?/[' .. SEGMENT_NO_COLON .. '/]*$'
-
 local WRONG_URI = 'Incorrect URI: expected host:service or /unix.socket'
 
 local function illegal(message)
@@ -37,163 +20,87 @@ local function fail(message)
     error(illegal(message), 0)
 end
 
--- Every percent sign must start `%%`, `%x`, `%xx` or `%uxxxx`.
-local function percents_are_valid(text)
-    if not find(text, '%', 1, true) then
-        return true
-    end
-    local rest = gsub(gsub(text, '%%%%', ''), '%%u%x%x%x%x', '')
-    return not find(rest, '%%%X') and sub(rest, -1) ~= '%'
-end
+ffi.cdef([[
+    struct uri_place { uint32_t start, end; };
+    struct uri_places {
+        struct uri_place scheme, login, password, host, service, ipv4, ipv6, path, query, fragment;
+        bool is_unix;
+    };
+]])
+local parse_places = ffi.cast('bool (*)(const char *, size_t, struct uri_places *)', native.parse)
+-- Scratch: nothing yields between the call that fills it and the last look.
+local places = ffi.new('struct uri_places')
+assert(ffi.sizeof(places) == native.places_size, 'the cdata is laid out as the Rust type')
 
-local function is_ipv4(host)
-    local a, b, c, d = match(host, '^(%d+)%.(%d+)%.(%d+)%.(%d+)$')
-    return a ~= nil and #a <= 3 and #b <= 3 and #c <= 3 and #d <= 3
-end
-
-local function is_ipv6(host)
-    if match(host, '^::[fF][fF][fF][fF]:') then
-        return is_ipv4(sub(host, 8))
-    end
-    local _, colons = gsub(host, ':', '')
-    if colons < 1 or colons > 8 or find(host, '[^%x:]') then
-        return false
-    end
-    return not find(host, '%x%x%x%x%x')
-end
-
-local function set_unix(uri, socket, path)
-    uri.host, uri.service, uri.unix = UNIX_HOST, socket, socket
-    uri.path = path ~= '' and path or nil
-    return true
-end
-
--- A socket path with an optional `:/path` after it.
-local function set_socket(uri, text, is_explicit)
-    local socket, path = match(text, '^([^:]*):(.*)$')
-    if socket ~= nil then
-        -- Strict about the socket here, where its end is marked.
-        local is_socket = match(socket, SOCKET_PATH) and not find(socket, '//', 1, true) and
-            sub(socket, -1) ~= '/'
-        local is_path = match(path, PATH_ONLY) and (path == '' or sub(path, 1, 1) == '/')
-        if is_socket and is_path then
-            return set_unix(uri, socket, path)
-        end
-    end
-    if is_explicit or sub(text, 1, 1) == '.' then
-        return match(text, SOCKET_PATH) ~= nil and not find(text, '//', 1, true) and
-            set_unix(uri, text, nil)
-    end
-    return match(text, PATH_ONLY) ~= nil and sub(text, 1, 2) ~= '//' and set_unix(uri, text, nil)
-end
-
--- `host`, `host:service`, each with an optional path after it.
-local function set_host(uri, rest)
-    local host, tail = match(rest, '^%[([^%]]*)%](.*)$')
-    if host ~= nil then
-        if not is_ipv6(host) then
-            return false
-        end
-        uri.ipv6 = host
-    else
-        host, tail = match(rest, '^([^:/]*)(.*)$')
-        if host ~= '' and not match(host, NAME_ONLY) then
-            return false
-        end
-        if host ~= '' and is_ipv4(host) then
-            uri.ipv4 = host
-        end
-    end
-    if host ~= '' then
-        uri.host = host
-    elseif sub(tail, 1, 1) == ':' then
-        return false
-    end
-    local service, path = match(tail, '^:(%d+)(.*)$')
-    if service == nil then
-        service, path = match(tail, '^:(%a*)(.*)$')
-    end
-    if service == nil then
-        path = tail
-    elseif service ~= '' then
-        uri.service = service
-    end
-    if path ~= '' then
-        if sub(path, 1, 1) ~= '/' or not match(path, PATH_ONLY) then
-            return false
-        end
-        uri.path = path
-    end
-    return true
-end
-
-local function set_authority(uri, rest)
-    local login, password, tail = match(rest, USER_AND_PASSWORD)
-    if login == nil then
-        login, tail = match(rest, USER)
-    end
-    if login ~= nil then
-        uri.login, uri.password, rest = login, password, tail
-    end
-    local explicit = match(rest, '^unix/:(.*)$')
-    if explicit ~= nil then
-        return set_socket(uri, explicit, true)
-    elseif find(rest, '^%.?/') and (uri.scheme == nil or find(rest, ':', 1, true)) then
-        -- With a scheme only a marked socket is one: `file:///path` is a path.
-        return set_socket(uri, rest, false)
-    end
-    if login ~= nil and rest == '' then
-        return false
-    end
-    return set_host(uri, rest)
-end
-
-local function add_params(uri, query)
-    for pair in gmatch(query, '[^&]+') do
-        local name, value = match(pair, '^([^=]*)=(.*)$')
-        name = name or pair
-        if name ~= '' then
-            uri.params = uri.params or {}
-            local values = uri.params[name]
-            if values == nil then
-                values = {}
-                uri.params[name] = values
+-- The values of each parameter of a query by its name; nil when there is none.
+local function query_params(query)
+    local params
+    local start, size = 1, #query
+    while start <= size do
+        local stop = find(query, '&', start, true) or size + 1
+        if stop > start then
+            local pair = sub(query, start, stop - 1)
+            local equals = find(pair, '=', 1, true)
+            local name = equals and sub(pair, 1, equals - 1) or pair
+            if name ~= '' then
+                params = params or {}
+                local values = params[name]
+                if values == nil then
+                    values = {}
+                    params[name] = values
+                end
+                if equals then
+                    values[#values + 1] = sub(pair, equals + 1)
+                end
             end
-            values[#values + 1] = value
         end
+        start = stop + 1
     end
+    return params
+end
+
+local function part(text, place)
+    local stop = place['end']
+    if stop == 0 then
+        return nil
+    end
+    return sub(text, place.start + 1, stop)
 end
 
 -- Parses a URI's text; returns nil when it is none.
 local function parse_text(text)
-    local uri = {}
-    if text == '' or not percents_are_valid(text) then
-        return nil
-    elseif match(text, '^%d+$') then
-        uri.service = text
-        return #text < SERVICE_MAX and uri or nil
-    end
-    local rest, fragment = match(text, '^([^#]*)#(.*)$')
-    rest = rest or text
-    local hierarchy, query = match(rest, '^([^?]*)%?(.*)$')
-    hierarchy = hierarchy or rest
-    if fragment ~= nil and not match(fragment, QUERY_ONLY) or
-       query ~= nil and not match(query, QUERY_ONLY) then
+    if not parse_places(text, #text, places) then
         return nil
     end
-    local scheme, authority = match(hierarchy, '^(%a[%w+%-.]*)://(.*)$')
-    uri.scheme = scheme
-    if not set_authority(uri, authority or hierarchy) then
-        return nil
+    if places.is_unix then
+        local service, query = part(text, places.service), part(text, places.query)
+        return {
+            scheme = part(text, places.scheme),
+            login = part(text, places.login),
+            password = part(text, places.password),
+            host = UNIX_HOST,
+            service = service,
+            unix = service,
+            path = part(text, places.path),
+            query = query,
+            fragment = part(text, places.fragment),
+            params = query and query_params(query),
+        }
     end
-    if uri.host and #uri.host >= HOST_MAX or uri.service and #uri.service >= SERVICE_MAX then
-        return nil
-    end
-    uri.query, uri.fragment = query, fragment
-    if query ~= nil then
-        add_params(uri, query)
-    end
-    return uri
+    local query = part(text, places.query)
+    return {
+        scheme = part(text, places.scheme),
+        login = part(text, places.login),
+        password = part(text, places.password),
+        host = part(text, places.host),
+        service = part(text, places.service),
+        ipv4 = part(text, places.ipv4),
+        ipv6 = part(text, places.ipv6),
+        path = part(text, places.path),
+        query = query,
+        fragment = part(text, places.fragment),
+        params = query and query_params(query),
+    }
 end
 
 local function parse_text_or_fail(text)
@@ -204,6 +111,7 @@ local function is_text(value)
     return type(value) == 'string' or type(value) == 'number'
 end
 
+-- The values of a parameter as texts; nil for a table without any.
 local function param_values(value)
     if is_text(value) then
         return {tostring(value)}
@@ -216,6 +124,9 @@ local function param_values(value)
             fail('Incorrect type for URI parameter value: should be string or number')
         end
         values[i] = tostring(value[i])
+    end
+    if #values == 0 and next(value) ~= nil then
+        return nil
     end
     return values
 end
@@ -230,10 +141,11 @@ local function merge_params(uri, params, overwrite)
         if type(name) ~= 'string' then
             fail('Incorrect type for URI parameter name: should be a string')
         end
-        uri.params = uri.params or {}
-        local present = uri.params[name]
-        if overwrite or present == nil or #present == 0 then
-            uri.params[name] = param_values(value)
+        local values = param_values(value)
+        local present = uri.params and uri.params[name]
+        if values ~= nil and (overwrite or present == nil or #present == 0) then
+            uri.params = uri.params or {}
+            uri.params[name] = values
         end
     end
 end
@@ -323,7 +235,13 @@ local function protected(fn, source)
 end
 
 local function parse(source)
-    if source == nil then
+    if type(source) == 'string' then
+        local uri = parse_text(source)
+        if uri == nil then
+            return nil, illegal(WRONG_URI)
+        end
+        return uri
+    elseif source == nil then
         error('Usage: uri.parse(string|table)', 2)
     end
     return protected(parse_any, source)

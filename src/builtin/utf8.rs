@@ -60,6 +60,9 @@ fn lua_utf8_len(cx: Context<'_>) -> Result<usize> {
 
 fn lua_utf8_sub(cx: Context<'_>) -> Result<usize> {
     let text = text_argument(cx, 1, "utf8.sub(<string>, [i, [j]])")?;
+    if cx.kind(2) == Kind::None {
+        return Err(usage("utf8.sub(<string>, [i, [j]])"));
+    }
     let start = cx.opt_integer(2, 1)?;
     let end = cx.opt_integer(3, -1)?;
     cx.push_bytes(unicode::substring(text, start, end));

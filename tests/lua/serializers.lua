@@ -131,7 +131,9 @@ test:test('limits', function(t)
 end)
 
 test:test('options', function(t)
-    t:plan(8)
+    t:plan(10)
+    t:is(json.decode(json.encode(require('fiber').self())).status, 'running', 'a userdata')
+    fails(t, '^Unsupported MsgPack extension type: 15$', msgpack.decode, '\xd4\x0f\x00')
     for _, serializer in ipairs({json, msgpack, yaml}) do
         local mine = serializer.new()
         fails(t, "unsupported Lua type 'function'", mine.encode, {print})

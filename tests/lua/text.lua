@@ -10,7 +10,7 @@ local test = tap.test('text')
 test:plan(8)
 
 test:test('uri', function(t)
-    t:plan(15)
+    t:plan(16)
     local u = uri.parse('scheme://login:password@host:service/a/b?q=1&q=&r#part')
     t:is_deeply({u.scheme, u.login, u.password, u.host, u.service, u.path, u.query, u.fragment},
                 {'scheme', 'login', 'password', 'host', 'service', '/a/b', 'q=1&q=&r', 'part'},
@@ -32,12 +32,15 @@ test:test('uri', function(t)
     t:is(#uri.parse_many('h:1, h:2'), 2, 'many')
     t:is(uri.parse_many({'h:1', 'h:2?a=1', default_params = {a = '2'}})[1].params.a[1], '2',
          'default parameters')
+    t:is(uri.parse({'/tmp/a.sock', params = {q = {x = 'y'}}}).params, nil, 'no list of values')
     t:is(uri.escape('a b/ñ'), 'a%20b%2F%C3%B1', 'escape')
     t:is(uri.unescape('a+b%20%zz', {plus = true}), 'a b %zz', 'unescape')
 end)
 
 test:test('csv', function(t)
-    t:plan(8)
+    t:plan(10)
+    t:is_deeply(csv.load('kp""v,"a" "b"\n'), {{'kp"v', 'a b'}}, 'quotes inside of a field')
+    t:is_deeply(csv.load('"a"" "b"'), {{'a" b'}}, 'a quote at the end of input')
     t:is_deeply(csv.load('a,b\n1,2\n'), {{'a', 'b'}, {'1', '2'}}, 'lines')
     t:is_deeply(csv.load('"a,""b""\nc",d'), {{'a,"b"\nc', 'd'}}, 'quotes')
     t:is_deeply(csv.load('a\r\nb\rc'), {{'a'}, {'b'}, {'c'}}, 'ends of lines')
@@ -50,7 +53,7 @@ test:test('csv', function(t)
         return text:sub(position - size + 1, position)
     end}
     t:is_deeply(csv.load(slow, {chunk_size = 1}), {{'1', '22'}, {'3\n3', '4'}}, 'byte by byte')
-    t:is(csv.dump({{1, 'a,b'}, {'q"q', ' s'}}), '1,"a,b"\n"q""q"," s"\n', 'dump')
+    t:is(csv.dump({{1, 'a,b'}, {'q"q', ' s'}}), '1,"a,b"\nq""q," s"\n', 'dump')
     t:is(csv.dump({1, 2}), '1,2\n', 'dump of one line')
 end)
 

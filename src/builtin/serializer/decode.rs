@@ -83,7 +83,7 @@ impl Decoder<'_, '_> {
                 match hooks::extension(ext_type) {
                     Some(push) => push(cx, payload)?,
                     None => {
-                        let message = format!("msgpack.decode: unsupported extension: {ext_type}");
+                        let message = format!("Unsupported MsgPack extension type: {ext_type}");
                         return Err(field::failure(message));
                     }
                 }

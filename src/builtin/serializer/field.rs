@@ -176,7 +176,13 @@ pub(super) fn inspect_object<'a>(
         return Ok(Field::Error);
     }
     if config.encode_load_metatables && has_methods(cx, index) {
-        hooks::push_serialize_method(cx, index)?;
+        // Cdata are asked by indexing, userdata through their metatable.
+        let is_userdata = cx.kind(index) == Kind::Userdata;
+        if !is_userdata {
+            hooks::push_serialize_method(cx, index)?;
+        } else if !cx.meta_field(index, "__serialize") {
+            cx.push_nil();
+        }
         match cx.kind(-1) {
             Kind::Nil => cx.pop(1),
             Kind::Function => {
