@@ -155,6 +155,7 @@ impl Database {
             tracing::info!("recover from '{}'", reader.path().display());
             check_gap(&reader, &vclock, options.force_recovery)?;
             replay.apply_file(&mut reader, &mut vclock)?;
+            tell_skipped(&reader);
         }
         self.host().starting(Step::LogRecovered);
         self.build_secondary_indexes()?;
@@ -176,6 +177,7 @@ impl Database {
             }
             progress.advance(1);
         }
+        tell_skipped(reader);
         if !reader.is_closed() && !options.force_recovery {
             let path = reader.path().display().to_string();
             let message = format!("snapshot '{path}' has no EOF marker");
@@ -356,6 +358,15 @@ fn explain(space: &Space, error: ReplaceError) -> Error {
             space.duplicate(primary, &found, found.data())
         }
         _ => client_error!(ER_CANT_UPDATE_PRIMARY_KEY, space.name()),
+    }
+}
+
+/// Says how much of a file `force_recovery` has left out, in sum.
+fn tell_skipped(reader: &Reader) {
+    let skipped = reader.skipped();
+    if skipped.count > 0 {
+        let (bytes, places, path) = (skipped.bytes, skipped.count, reader.path().display());
+        tracing::warn!("{bytes} bytes at {places} places of '{path}' are lost");
     }
 }
 

@@ -149,21 +149,39 @@ fn flipped_byte_of_the_log_is_refused_and_force_recovery_skips_it() {
 
 #[test]
 fn flipped_byte_of_a_snapshot_is_refused_and_force_recovery_skips_it() {
+    const COUNT: u64 = 9000;
+    let mut random = Random::new("flipped byte of a snapshot");
     let folder = folder();
-    let mut command = lycosa("child.lua");
-    let cfg = json!({ "work_dir": folder.path(), "checkpoint_interval": 0 });
-    command.arg(json!({ "cfg": cfg }).to_string());
-    assert!(Program::start(command).wait().status.success());
+    let more = json!({ "last": COUNT, "snapshot": true });
+    let (_, program) = open(folder.path(), json!({}), more);
+    assert!(program.wait().status.success());
     let path = newest(folder.path(), "snap");
     let mut bytes = std::fs::read(&path).expect("a snapshot");
-    let start = *blocks(&bytes).last().expect("a block");
-    let at = start + BLOCK_HEADER_SIZE + 5;
-    bytes[at] ^= 0x10;
+    let starts = blocks(&bytes);
+    assert!(starts.len() >= 4, "{} blocks", starts.len());
+    // The first has the system spaces, the last the end.
+    let (start, end) = (starts[2], starts[3]);
+    let body = start + BLOCK_HEADER_SIZE;
+    let at = body + random.below((end - body) as u64) as usize;
+    bytes[at] ^= 1 << random.below(8);
     std::fs::write(&path, &bytes).expect("a written file");
+
     let end = refused(folder.path());
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-    assert!(end.log.contains(&name), "{}", end.log);
-    assert!(end.log.contains(&format!("offset {start}")), "{start}: {}", end.log);
+    let place = format!("offset {start}");
+    assert!(end.log.contains(&name) && end.log.contains(&place), "{place}: {}", end.log);
+
+    let more = json!({ "first": COUNT + 1, "last": COUNT + 3 });
+    let (rows, program) = open(folder.path(), json!({ "force_recovery": true }), more);
+    let end = program.wait();
+    assert!(end.status.success());
+    let lost = COUNT as usize - rows.len();
+    assert!(lost > 100 && lost < 5000, "{lost} rows are lost with one block");
+    let gap = rows.windows(2).find(|pair| pair[1] - pair[0] > 1).expect("a gap");
+    assert_eq!((gap[1] - gap[0] - 1) as usize, lost, "they stood together");
+    let skips = end.log.lines().any(|line| line.contains("skipping") && line.contains(&place));
+    assert!(skips, "{place}: {}", end.log);
+    assert!(end.log.contains(&format!("{name}' are lost")), "{}", end.log);
 }
 
 #[test]

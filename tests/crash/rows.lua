@@ -1,7 +1,7 @@
 -- rows: opens a data directory, says which rows are in it, and adds some.
 --
--- arg[1] is JSON: {cfg = options of box.cfg, first, last = rows to add, stay = whether to wait for
--- the end}. Output: "row ID" for each row, "found", and "end" when all is added. Three rows are
+-- arg[1] is JSON: {cfg = options of box.cfg, first, last = rows to add, snapshot = whether to make
+-- one then, stay = whether to wait for the end}. Output: "row ID" for each row, "found", and "end" when all is added. Three rows are
 -- added in each transaction.
 local fiber = require('fiber')
 local json = require('json')
@@ -28,6 +28,9 @@ for id = plan.first or 1, plan.last or 0, 3 do
         space:replace({number, number + 1000000, ('x'):rep(number % 50)})
     end
     box.commit()
+end
+if plan.snapshot then
+    box.snapshot()
 end
 io.write('end\n')
 while plan.stay do
