@@ -180,6 +180,8 @@ fn stub_definition(space_id: u32, name: &str, engine: Engine) -> SpaceDefinition
             is_sync: false,
             defer_deletes: false,
             sql: None,
+            constraint: None,
+            foreign_key: None,
         },
         format: FormatDef { fields: Vec::new(), field_count: 0 },
         format_data: vec![0x90],

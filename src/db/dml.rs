@@ -171,9 +171,27 @@ impl Database {
         {
             return Ok(change.old);
         }
-        // A trigger that yielded has aborted the transaction, and the space may be another now.
+        if let Some(new) = &change.new {
+            self.check_constraints(space, new)?;
+        }
+        if self.schema().has_foreign_keys() {
+            self.keep_referenced(space, &change)?;
+        }
+        // What yielded has aborted the transaction, and the space may be another now.
         transaction.check(self)?;
         self.apply(transaction, space, change)
+    }
+
+    /// Refuses a change that takes away a tuple that a foreign key refers to.
+    fn keep_referenced(&self, space: &Space, change: &Change<'_>) -> Result<()> {
+        let old = match (&change.old, &change.new, space.primary()) {
+            (None, Some(new), Some(primary)) => primary.get_same_key(new),
+            (known, _, _) => known.clone(),
+        };
+        match old {
+            Some(old) => self.check_references(space, &old, change.new.as_ref()),
+            None => Ok(()),
+        }
     }
 
     /// Makes a change that has happened before, outside of a transaction: without triggers and

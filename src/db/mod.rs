@@ -34,7 +34,7 @@
 //!
 //! # Not here
 //! Files and their formats (`wal`), the structures of indexes (`memtx`), Lua (`builtin/box`),
-//! vinyl, functional, multikey, RTREE and BITSET indexes, constraints.
+//! vinyl, functional, multikey, RTREE and BITSET indexes, constraints in SQL.
 
 pub mod access;
 pub mod authentication;
@@ -43,6 +43,7 @@ pub mod batch;
 mod bootstrap;
 mod checkpoint;
 mod commit;
+mod constraint;
 mod context;
 mod database;
 mod ddl;

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use crate::base::error::Result;
 use crate::client_error;
 
+use super::constraint::Reference;
 use super::space::Space;
 
 /// Ids below this are found by index; an application's spaces begin at 512.
@@ -27,7 +28,13 @@ pub struct Schema {
     ids: RefCell<HashMap<String, u32, ahash::RandomState>>,
     version: Cell<u64>,
     dd_version: Cell<[u32; 3]>,
+    /// Foreign keys by the space that they refer to; `None`: to be found out.
+    references: RefCell<Option<References>>,
+    /// How many foreign keys there are: each deletion asks.
+    foreign_key_count: Cell<usize>,
 }
+
+type References = HashMap<u32, Rc<[Reference]>, ahash::RandomState>;
 
 impl Schema {
     /// The space with this id.
@@ -80,8 +87,42 @@ impl Schema {
         self.dd_version.set(version);
     }
 
+    /// Whether any space has a foreign key.
+    #[inline]
+    pub(crate) fn has_foreign_keys(&self) -> bool {
+        self.foreign_key_count.get() > 0
+    }
+
+    /// The foreign keys that refer to this space.
+    pub(crate) fn references_to(&self, space_id: u32) -> Rc<[Reference]> {
+        if !self.has_foreign_keys() {
+            return Rc::default();
+        }
+        let mut known = self.references.borrow_mut();
+        let references = known.get_or_insert_with(|| self.collect_references());
+        references.get(&space_id).cloned().unwrap_or_default()
+    }
+
+    fn collect_references(&self) -> References {
+        let mut lists: HashMap<u32, Vec<Reference>> = HashMap::new();
+        for space in self.spaces() {
+            let Some(constraints) = space.constraints() else { continue };
+            for (position, id) in constraints.referred_spaces().enumerate() {
+                lists.entry(id).or_default().push((space.clone(), position));
+            }
+        }
+        lists.into_iter().map(|(id, list)| (id, list.into())).collect()
+    }
+
     /// Puts a space in, or another version of it, and takes `old` out.
     pub(crate) fn replace(&self, old: Option<&Rc<Space>>, new: Option<&Rc<Space>>) {
+        let count = |space: Option<&Rc<Space>>| {
+            let constraints = space.and_then(|space| space.constraints());
+            constraints.map_or(0, |constraints| constraints.referred_spaces().count())
+        };
+        self.foreign_key_count.set(self.foreign_key_count.get() + count(new) - count(old));
+        // What it refers to may be the last version of a space, which is dropped with it.
+        drop(self.references.take());
         if let Some(old) = old {
             self.ids.borrow_mut().remove(old.name());
             self.put(old.id(), None);

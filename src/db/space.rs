@@ -20,6 +20,7 @@ use crate::client_error;
 use crate::tuple::{Format, Tuple};
 use crate::value::mp::text;
 
+use super::constraint::Constraints;
 use super::ddl::DdlHandler;
 use super::index::{Index, Mode};
 use super::sequence::Sequence;
@@ -65,6 +66,7 @@ pub struct Space {
     indexes: Vec<Rc<Index>>,
     shared: Rc<Shared>,
     ddl: Option<DdlHandler>,
+    constraints: Option<Constraints>,
 }
 
 impl Space {
@@ -86,7 +88,8 @@ impl Space {
         }
         let shared = old.map_or_else(Rc::default, |old| old.shared.clone());
         let ddl = super::ddl::handler_of(definition.id);
-        Ok(Space { definition, format, by_id, indexes, shared, ddl })
+        let constraints = Constraints::of(&definition)?;
+        Ok(Space { definition, format, by_id, indexes, shared, ddl, constraints })
     }
 
     /// Space id.
@@ -104,6 +107,12 @@ impl Space {
     #[inline]
     pub fn definition(&self) -> &Rc<SpaceDefinition> {
         &self.definition
+    }
+
+    /// What it demands of tuples beyond the types of fields.
+    #[inline]
+    pub(crate) fn constraints(&self) -> Option<&Constraints> {
+        self.constraints.as_ref()
     }
 
     /// The format of new tuples.

@@ -92,6 +92,10 @@ pub struct SpaceOptions {
     pub defer_deletes: bool,
     /// The SQL text of a view.
     pub sql: Option<String>,
+    /// Constraints of whole tuples as MessagePack.
+    pub constraint: Option<Box<[u8]>>,
+    /// Foreign keys of whole tuples as MessagePack.
+    pub foreign_key: Option<Box<[u8]>>,
 }
 
 /// The definition of a space.
@@ -210,6 +214,8 @@ impl SpaceOptions {
             is_sync: false,
             defer_deletes: false,
             sql: None,
+            constraint: None,
+            foreign_key: None,
         };
         let mut persistence = None;
         let mut reader = Reader::new(data);
@@ -239,7 +245,9 @@ impl SpaceOptions {
                     options.sql = Some(text.to_owned());
                 }
                 "checks" => skip(&mut reader)?,
-                "constraint" | "foreign_key" | "upgrade" => {
+                "constraint" => options.constraint = Some(take(&mut reader)?.into()),
+                "foreign_key" => options.foreign_key = Some(take(&mut reader)?.into()),
+                "upgrade" => {
                     let is_empty = reader.clone().read_map_len() == Some(0);
                     if !is_empty {
                         return Err(format!("'{key}' is not supported yet"));
@@ -267,8 +275,12 @@ impl SpaceOptions {
     }
 }
 
+fn take<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], String> {
+    reader.skip().ok_or_else(|| "invalid MsgPack".to_owned())
+}
+
 fn skip(reader: &mut Reader<'_>) -> Result<(), String> {
-    reader.skip().map(drop).ok_or_else(|| "invalid MsgPack".to_owned())
+    take(reader).map(drop)
 }
 
 fn set_once(slot: &mut Option<Persistence>, value: Persistence) -> Result<(), String> {

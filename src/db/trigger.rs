@@ -122,6 +122,17 @@ pub enum Step {
 /// What the database tells the layer above. All methods do nothing unless overridden. They run in
 /// the middle of statements and of rollbacks, so they must neither yield nor change data.
 pub trait Host {
+    /// What a stored function says of a tuple, or of the field with this number from 0. The name
+    /// is that of the constraint.
+    fn check_constraint(
+        &self,
+        _function_id: u32,
+        _tuple: &Tuple,
+        _field: Option<u32>,
+        _name: &str,
+    ) -> Result<bool> {
+        Ok(true)
+    }
     /// A space was made, altered or dropped (or the making or dropping was rolled back).
     fn space_changed(&self, _space_id: u32) {}
     /// A sequence was made, altered or dropped.

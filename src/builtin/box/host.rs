@@ -10,10 +10,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::space::database;
-use super::trigger::LuaFunction;
+use super::trigger::{LuaFunction, push_tuple};
 use crate::base::error::Result;
+use crate::builtin::serializer::{self, Config};
 use crate::db::{Host, Index, IndexKind, Space, Step};
 use crate::lua::{self, Context, Kind, Module};
+use crate::tuple::Tuple;
 use crate::tuple::key_def::Part;
 use crate::value::collation;
 
@@ -21,10 +23,12 @@ use crate::value::collation;
 const SPACE: usize = 0;
 const SEQUENCE: usize = 1;
 const FUNCTION: usize = 2;
+/// Not a kind: calls the function of a constraint.
+const CONSTRAINT: usize = 3;
 
 thread_local! {
     /// Functions of the Lua half: `(id, description or nil)`.
-    static FOLLOWERS: RefCell<[Option<Rc<LuaFunction>>; 3]> = const { RefCell::new([const { None }; 3]) };
+    static FOLLOWERS: RefCell<[Option<Rc<LuaFunction>>; 4]> = const { RefCell::new([const { None }; 4]) };
 }
 
 /// Adds the natives.
@@ -32,10 +36,10 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
     module.function("set_followers", lua_set_followers)
 }
 
-/// `set_followers(space, sequence, function)`: what is called when one was made, altered or
-/// dropped.
+/// `set_followers(space, sequence, function, constraint)`: what is called when one was made,
+/// altered or dropped, and what calls the function of a constraint.
 fn lua_set_followers(cx: Context<'_>) -> Result<usize> {
-    for (kind, index) in (1..=3).enumerate() {
+    for (kind, index) in (1..=4).enumerate() {
         cx.check_kind(index, Kind::Function)?;
         cx.push_value(index);
         let function = Rc::new(LuaFunction::take(cx));
@@ -48,6 +52,31 @@ fn lua_set_followers(cx: Context<'_>) -> Result<usize> {
 pub(super) struct LuaHost;
 
 impl Host for LuaHost {
+    fn check_constraint(
+        &self,
+        function_id: u32,
+        tuple: &Tuple,
+        field: Option<u32>,
+        name: &str,
+    ) -> Result<bool> {
+        let Some(check) = FOLLOWERS.with_borrow(|followers| followers[CONSTRAINT].clone()) else {
+            return Ok(true);
+        };
+        lua::enter(|cx| {
+            cx.reserve(8)?;
+            check.push(cx);
+            cx.push_integer(i64::from(function_id));
+            push_tuple(cx, Some(tuple));
+            match field {
+                Some(field) => cx.push_integer(i64::from(field) + 1),
+                None => cx.push_nil(),
+            }
+            cx.push_bytes(name);
+            cx.call(4, 1)?;
+            Ok(cx.boolean(-1))
+        })
+    }
+
     fn space_changed(&self, space_id: u32) {
         let space = database().ok().and_then(|database| database.space(space_id));
         tell(SPACE, space_id, |cx| match &space {
@@ -143,6 +172,8 @@ fn push_space(cx: Context<'_>, space: &Space) {
     set_flag(cx, "is_local", definition.is_local());
     set_flag(cx, "is_sync", definition.options.is_sync);
     set_number(cx, "uid", definition.owner);
+    push_option(cx, "constraint", definition.options.constraint.as_deref());
+    push_option(cx, "foreign_key", definition.options.foreign_key.as_deref());
     super::tuple::push_format(cx, space.format());
     cx.raw_set_field(-2, "format_object");
     cx.new_table(space.indexes().len(), 0);
@@ -151,6 +182,14 @@ fn push_space(cx: Context<'_>, space: &Space) {
         cx.raw_set_index(-2, number);
     }
     cx.raw_set_field(-2, "indexes");
+}
+
+/// Sets a field to what the MessagePack says, unless that is an empty map.
+fn push_option(cx: Context<'_>, name: &str, data: Option<&[u8]>) {
+    let Some(data) = data.filter(|data| data.len() > 1) else { return };
+    if serializer::push(cx, data, &Config::DEFAULT).is_ok() {
+        cx.raw_set_field(-2, name);
+    }
 }
 
 fn push_index(cx: Context<'_>, index: &Index, space: &Space) {

@@ -36,6 +36,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("space_tuple", lua_space_tuple)
         .function("prepare_auth", lua_prepare_auth)
         .function("func_access", lua_func_access)
+        .function("func_body", lua_func_body)
         .function("schema_version_latest", lua_schema_version_latest)
 }
 
@@ -154,6 +155,15 @@ fn lua_func_access(cx: Context<'_>) -> Result<usize> {
         false => cx.push_nil(),
     }
     Ok(4)
+}
+
+/// `func_body(id)`: the name, the body, and whether it is sandboxed.
+fn lua_func_body(cx: Context<'_>) -> Result<usize> {
+    let function = database()?.functions().find(id(cx, 1)?)?;
+    cx.push_bytes(&function.name);
+    cx.push_bytes(&function.body);
+    cx.push_boolean(function.is_sandboxed);
+    Ok(3)
 }
 
 /// `schema_version_latest()`: the array of the three numbers of this server's system spaces.

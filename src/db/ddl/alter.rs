@@ -54,12 +54,13 @@ pub(super) fn alter(
         });
     }
     let new = Rc::new(Space::new(definition, indexes, Some(old))?);
+    ddl.db.verify_constraints(&new)?;
     let checks_format = !is_same_format(old, &new);
     if background::is_possible(ddl, old) && (checks_format || !to_build.is_empty()) {
         background::run(ddl, old, &new, &to_build, checks_format)?;
     } else {
         if checks_format {
-            check_format(old, &new)?;
+            check_format(ddl, old, &new)?;
         }
         for index in &to_build {
             build(ddl, old, &new, index)?;
@@ -71,15 +72,19 @@ pub(super) fn alter(
 
 /// Whether every tuple of the old version is valid in the new one.
 fn is_same_format(old: &Space, new: &Space) -> bool {
-    std::ptr::eq(old.format(), new.format()) || new.format().can_store_tuples_of(old.format())
+    let is_same =
+        std::ptr::eq(old.format(), new.format()) || new.format().can_store_tuples_of(old.format());
+    let constraints = new.constraints();
+    is_same && constraints.is_none_or(|constraints| constraints.is_implied_by(old.constraints()))
 }
 
 /// Checks the tuples against the format they will live in.
-fn check_format(old: &Space, new: &Space) -> Result<()> {
+fn check_format(ddl: &Ddl<'_>, old: &Space, new: &Space) -> Result<()> {
     let Some(primary) = old.primary() else { return Ok(()) };
     let mut iterator = primary.iterate_all();
     while let Some(tuple) = iterator.next_tuple() {
         new.format().validate(tuple.data())?;
+        ddl.db.check_constraints(new, &tuple)?;
     }
     Ok(())
 }
@@ -132,6 +137,7 @@ pub(super) fn publish(ddl: &Ddl<'_>, old: Option<&Rc<Space>>, new: Option<&Rc<Sp
 
 /// Empties a space by giving it new, empty indexes.
 pub(super) fn truncate(ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
+    ddl.db.check_not_referenced(old, false)?;
     let _lock = Lock::take(ddl.db, old)?;
     let mut indexes = Vec::with_capacity(old.indexes().len());
     for index in old.indexes() {

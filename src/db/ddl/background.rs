@@ -133,7 +133,11 @@ impl Watch {
     }
 
     fn check(&self, tuple: &Tuple) -> Result<()> {
-        if self.checks_format { self.new.format().validate(tuple.data()) } else { Ok(()) }
+        if !self.checks_format {
+            return Ok(());
+        }
+        self.new.format().validate(tuple.data())?;
+        Database::current().check_constraints(&self.new, tuple)
     }
 
     fn explain(

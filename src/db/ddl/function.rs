@@ -1,10 +1,13 @@
 //! `_func`: making and dropping functions.
 
+use std::rc::Rc;
+
 use crate::base::error::Result;
 use crate::client_error;
 
 use super::super::access;
 use super::super::function::FunctionDefinition;
+use super::super::space::Space;
 use super::super::system_space as id;
 use super::super::user::{ObjectKind, privilege};
 use super::{Ddl, has_grants, has_rows};
@@ -36,6 +39,12 @@ pub(super) fn on_replace(ddl: &Ddl<'_>) -> Result<()> {
             }
             if has_rows(ddl.db, id::FUNC_INDEX, 1, function_id) {
                 return refuse("function has references");
+            }
+            let calls = |space: &Rc<Space>| {
+                space.constraints().is_some_and(|constraints| constraints.calls(function_id))
+            };
+            if ddl.db.schema().spaces().iter().any(calls) {
+                return refuse("function is referenced by constraint");
             }
             functions.remove(function_id);
             ddl.on_rollback(move |db| {

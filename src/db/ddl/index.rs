@@ -100,6 +100,7 @@ fn check_primary_drop(ddl: &Ddl<'_>, space: &Rc<Space>) -> Result<()> {
         let details = "can not drop primary key while space sequence exists";
         return Err(client_error!(ER_ALTER_SPACE, space.name(), details));
     }
+    ddl.db.check_not_referenced(space, false)?;
     // The tuples go with the primary index.
     let bytes = space.bsize();
     space.set_bsize(0);

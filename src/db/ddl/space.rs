@@ -43,6 +43,7 @@ fn create(ddl: &Ddl<'_>, definition: SpaceDefinition) -> Result<()> {
     let (name, owner) = (definition.name.clone(), definition.owner);
     access::check_ddl(ddl.db, &name, owner, ObjectKind::Space, None, privilege::CREATE)?;
     let space = Rc::new(Space::new(Rc::new(definition), Vec::new(), None)?);
+    ddl.db.verify_constraints(&space)?;
     alter::publish(ddl, None, Some(&space));
     Ok(())
 }
@@ -66,6 +67,7 @@ fn drop_space(ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
     if !ddl.is_unchecked() && definition.is_system() {
         return refuse("the space is a system space");
     }
+    ddl.db.check_not_referenced(old, true)?;
     alter::publish(ddl, Some(old), None);
     Ok(())
 }

@@ -247,4 +247,18 @@ function func.bless(object)
     setmetatable(object, {__index = methods})
 end
 
-return {bless = func.bless, forget = forget}
+-- Whether the function of a constraint takes the tuple, or the field of it with this number.
+local function check_constraint(id, tuple, field, name)
+    local run = compiled[id]
+    if run == nil then
+        run = compile(native.func_body(id))
+        compiled[id] = run
+    end
+    local value = tuple
+    if field ~= nil then
+        value = tuple[field]
+    end
+    return run(value, name) == true
+end
+
+return {bless = func.bless, forget = forget, check_constraint = check_constraint}

@@ -164,6 +164,21 @@ local SPACE_FIELDS = {
     'constraint', 'foreign_key', 'format_object',
 }
 
+local function from_one(field)
+    return type(field) == 'number' and field + 1 or field
+end
+
+-- Rows number the fields of foreign keys from 0, users from 1.
+local function number_fields(foreign_keys)
+    for _, key in pairs(foreign_keys or {}) do
+        local mapping = {}
+        for own, foreign in pairs(key.field) do
+            mapping[from_one(own)] = from_one(foreign)
+        end
+        key.field = mapping
+    end
+end
+
 -- The description of a space that was made or altered; nil: it was dropped.
 local function on_space_changed(id, description)
     if description == nil then
@@ -172,6 +187,7 @@ local function on_space_changed(id, description)
     end
     local space = object_of(box.space, 'space', id)
     register(box.space, id, space, description.name)
+    number_fields(description.foreign_key)
     assign(space, description, SPACE_FIELDS)
     space.state = {is_sync = description.is_sync}
     update_indexes(space, description.indexes)
@@ -240,6 +256,7 @@ return {
     on_space_changed = on_space_changed,
     on_sequence_changed =
         follower(box.sequence, 'sequence', SEQUENCE_FIELDS, box.schema.sequence.bless),
+    check_constraint = parts.func.check_constraint,
     on_function_changed = function(id, description)
         parts.func.forget(id)
         on_function_changed(id, description)
