@@ -74,6 +74,10 @@ static MODULES: &[Builtin] = modules! {
     "key_def": Some(r#box::key_def::open), Some(include_str!("box/key_def.lua"));
     "log": Some(log::open), Some(include_str!("log.lua"));
     "msgpack": Some(msgpack::open), Some(include_str!("msgpack.lua"));
+    "internal.net_box_future": None, Some(include_str!("box/net_box/future.lua"));
+    "internal.net_box_space": None, Some(include_str!("box/net_box/space.lua"));
+    "internal.net_box_transport": Some(r#box::net_box::open), Some(include_str!("box/net_box/transport.lua"));
+    "net.box": None, Some(include_str!("box/net_box.lua"));
     "pickle": None, Some(include_str!("pickle.lua"));
     "pwd": None, Some(include_str!("pwd.lua"));
     "resp": Some(r#box::resp::open), Some(include_str!("box/resp.lua"));

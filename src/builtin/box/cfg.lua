@@ -322,6 +322,11 @@ local starting = false
 function box.internal.cfg_call(given)
     local cfg = prepare(given or {})
     if current ~= nil then
+        if type(given) == 'table' and type(given.listen) == 'cdata' and current.listen ~= nil then
+            -- box.NULL: listen no more.
+            box.internal.iproto.listen(nil)
+            current.listen = nil
+        end
         return reload(cfg)
     end
     if starting then

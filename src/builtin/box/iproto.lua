@@ -64,6 +64,7 @@ end
 internal.listening = native.iproto_addresses
 internal.configure = native.iproto_configure
 internal.stop = native.iproto_stop
+internal.find_function = native.iproto_find_function
 
 --
 -- Watched keys

@@ -18,6 +18,7 @@ mod host;
 mod info;
 mod iproto;
 pub(super) mod key_def;
+pub(super) mod net_box;
 pub(super) mod resp;
 mod schema;
 pub mod session;

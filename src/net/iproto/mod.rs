@@ -31,4 +31,5 @@ mod work;
 
 pub use connection::Connection;
 pub use server::{Address, Client, Counters, Limits, Server, Service};
+pub use stream::Stream;
 pub use work::{Parked, Work};

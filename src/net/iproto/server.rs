@@ -7,7 +7,7 @@
 //! - A connection is in the list exactly while its fiber serves it.
 //!
 //! # Yields
-//! The fibers it starts do; `listen`, `stop` and the rest never
+//! `listen` and `stop`, and the fibers it starts
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -172,9 +172,11 @@ struct Listener {
     fiber: Fiber,
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
+impl Listener {
+    /// Closes the socket. Yields.
+    fn close(self) {
         self.fiber.cancel();
+        self.fiber.join();
         if let Address::Unix(path) = &self.address {
             let _ = std::fs::remove_file(path);
         }
@@ -207,12 +209,18 @@ impl Server {
         Server { shared, service, listeners: RefCell::default() }
     }
 
-    /// Listens at these addresses instead of those before. An error leaves no socket open.
+    /// Listens at these addresses instead of those before. An error leaves no socket open. Yields.
     pub fn listen(&self, addresses: &[Address]) -> Result<()> {
-        self.listeners.borrow_mut().clear();
+        self.close_listeners();
         let mut listeners = Vec::with_capacity(addresses.len());
         for address in addresses {
-            let (socket, address) = bind(address)?;
+            let (socket, address) = match bind(address) {
+                Ok(bound) => bound,
+                Err(error) => {
+                    listeners.into_iter().for_each(Listener::close);
+                    return Err(error);
+                }
+            };
             let fiber = fiber::spawn("iproto.accept", {
                 let (shared, service) = (self.shared.clone(), self.service.clone());
                 move || accept(&shared, &socket, &service)
@@ -222,6 +230,11 @@ impl Server {
         }
         self.listeners.replace(listeners);
         Ok(())
+    }
+
+    fn close_listeners(&self) {
+        let listeners = self.listeners.take();
+        listeners.into_iter().for_each(Listener::close);
     }
 
     /// Where it listens.
@@ -261,8 +274,9 @@ impl Server {
     }
 
     /// Stops listening, lets the requests under way end for so long, and closes the connections.
+    /// Yields.
     pub fn stop(&self, patience: Duration) {
-        self.listeners.borrow_mut().clear();
+        self.close_listeners();
         let connections: Vec<_> = self.shared.connections.borrow().values().cloned().collect();
         for connection in connections {
             connection.close_after_output();

@@ -4,23 +4,50 @@
 //! never; the polls tell when to wait
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
+use super::server::Address;
+
 /// Seconds of silence after which the kernel asks whether the peer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(300);
 
 /// A connected socket.
-pub(super) enum Stream {
+pub enum Stream {
+    /// Of the network.
     Tcp(TcpStream),
+    /// Of the machine.
     Unix(UnixStream),
 }
 
 impl Stream {
-    /// Sets what a server's socket needs.
+    /// Connects to a server.
+    pub async fn connect(address: &Address) -> io::Result<Stream> {
+        let stream = match address {
+            Address::Tcp(address) => Stream::Tcp(TcpStream::connect(address).await?),
+            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+        };
+        stream.prepare()?;
+        Ok(stream)
+    }
+
+    /// Takes a socket that is connected already.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Stream> {
+        let is_unix = socket2::SockRef::from(&socket).local_addr()?.is_unix();
+        if is_unix {
+            let stream = std::os::unix::net::UnixStream::from(socket);
+            stream.set_nonblocking(true)?;
+            return Ok(Stream::Unix(UnixStream::from_std(stream)?));
+        }
+        let stream = std::net::TcpStream::from(socket);
+        stream.set_nonblocking(true)?;
+        Ok(Stream::Tcp(TcpStream::from_std(stream)?))
+    }
+
+    /// Sets what a socket of either side needs.
     pub fn prepare(&self) -> io::Result<()> {
         if let Stream::Tcp(stream) = self {
             stream.set_nodelay(true)?;
@@ -38,6 +65,7 @@ impl Stream {
         }
     }
 
+    /// Ready when there is something to read, the end included.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),

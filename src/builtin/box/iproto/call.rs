@@ -275,7 +275,18 @@ fn encode_tuple(cx: Context<'_>, index: i32, out: &mut Vec<u8>, config: &Config)
 
 /// Adds the natives.
 pub(super) fn add(module: Module<'_>) -> Module<'_> {
-    module.function("iproto_set_builtins", lua_iproto_set_builtins)
+    module
+        .function("iproto_set_builtins", lua_iproto_set_builtins)
+        .function("iproto_find_function", lua_iproto_find_function)
+}
+
+/// `iproto_find_function(path)`: the global function, and the object of a method.
+fn lua_iproto_find_function(cx: Context<'_>) -> Result<usize> {
+    let name = cx.check_bytes(1)?;
+    let top = cx.top();
+    let text = || String::from_utf8_lossy(name).into_owned();
+    find_global(cx, name).ok_or_else(|| client_error!(ER_NO_SUCH_PROC, text()))?;
+    Ok((cx.top() - top) as usize)
 }
 
 /// `iproto_set_builtins(table)`: the globals that came with the program.
