@@ -140,10 +140,15 @@ impl Database {
         if !self.is_logging() {
             return;
         }
-        let room = self.journal().room();
-        if !room.is_ready() && fiber::in_fiber() {
-            fiber::wait(room);
+        if !self.has_room() && fiber::in_fiber() {
+            fiber::wait(self.journal().room());
         }
+    }
+
+    /// Whether the journal's queue is below its bound.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        !self.is_logging() || self.journal().has_room()
     }
 
     /// Commits the transaction of a single statement.

@@ -54,6 +54,24 @@ impl Database {
         self.execute(&request)
     }
 
+    /// [`Database::replace`] where that neither waits for the log nor runs the application's code;
+    /// `None` where it would, or where it fails. Then nothing has changed.
+    pub fn replace_at_once(&self, space_id: u32, tuple: &[u8]) -> Option<Tuple> {
+        let context = context::current();
+        let waits = !context.batch.is_open() && self.is_logging();
+        if context.transaction().is_none() && (waits || !self.has_room()) {
+            return None;
+        }
+        let is_simple = {
+            let space = self.schema().space(space_id)?;
+            let triggers = space.triggers();
+            space.ddl().is_none()
+                && triggers.before_replace.is_empty()
+                && triggers.on_replace.is_empty()
+        };
+        if is_simple { self.replace(space_id, tuple).ok().flatten() } else { None }
+    }
+
     /// Deletes the tuple with this key (a MessagePack array) in a unique index; returns it.
     pub fn delete(&self, space_id: u32, index_id: u32, key: &[u8]) -> Result<Option<Tuple>> {
         let request = Request { index_id, key: Some(key), ..Request::new(kind::DELETE, space_id) };

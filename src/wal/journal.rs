@@ -52,6 +52,9 @@ pub trait Journal {
     /// Hears how entries end, before their tickets do.
     fn set_completion(&self, completion: Rc<dyn Completion>);
 
+    /// Whether the queue has room.
+    fn has_room(&self) -> bool;
+
     /// Ready when the queue has room (`wal_queue_max_size`). Writers wait here before they start
     /// to change data, so that a slow disk slows them down and memory stays bounded.
     fn room(&self) -> Room;
@@ -278,11 +281,6 @@ impl Room {
     pub(super) fn new(tickets: Rc<Tickets>, source: Rc<dyn Source>) -> Room {
         Room { tickets, source }
     }
-
-    /// Whether there is room now, so that nobody has to wait.
-    pub fn is_ready(&self) -> bool {
-        self.source.has_room()
-    }
 }
 
 impl Future for Room {
@@ -491,6 +489,10 @@ impl Journal for MemoryJournal {
 
     fn set_completion(&self, completion: Rc<dyn Completion>) {
         self.this.tickets.set_completion(completion);
+    }
+
+    fn has_room(&self) -> bool {
+        true
     }
 
     fn room(&self) -> Room {

@@ -452,6 +452,10 @@ impl Journal for Writer {
         self.tx.tickets.set_completion(completion);
     }
 
+    fn has_room(&self) -> bool {
+        Source::has_room(&*self.tx)
+    }
+
     fn room(&self) -> Room {
         Room::new(self.tx.tickets.clone(), self.tx.clone())
     }

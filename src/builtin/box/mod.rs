@@ -14,6 +14,7 @@ mod cfg;
 pub mod ctl;
 mod error;
 mod fast;
+mod fast_write;
 mod host;
 mod info;
 mod iproto;
@@ -73,6 +74,7 @@ pub(super) fn open(cx: Context<'_>) -> Result<()> {
         .text("lycosa_version", version::LYCOSA);
     let module = tuple::add(module);
     let module = fast::add(module);
+    let module = fast_write::add(module);
     let module = space::add(module);
     let module = transaction::add(module);
     let module = trigger::add(module);

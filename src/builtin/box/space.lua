@@ -4,11 +4,14 @@ local ffi = require('ffi')
 local fun = require('fun')
 
 local bless, bless_result = tuple.bless, tuple.bless_result
-local type, tonumber = type, tonumber
+local type, tonumber, next, getmetatable = type, tonumber, next, getmetatable
 
 local get_number = ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, double)', native.get_number)
 local get_string =
     ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, const char *, size_t)', native.get_string)
+local put_string = ffi.cast('void (*)(uint32_t, const char *, size_t)', native.put_string)
+local put_number = ffi.cast('void (*)(uint32_t, double)', native.put_number)
+local replace_row = ffi.cast('const uint8_t *(*)(uint32_t, uint32_t)', native.replace_row)
 local iterator_next = ffi.cast('const uint8_t *(*)(void *)', native.iterator_next)
 local iterator_free = ffi.cast('void (*)(void *)', native.iterator_free)
 local raw_array_t = ffi.typeof('const uint8_t **')
@@ -315,8 +318,43 @@ function space_methods.insert(space, value)
     return bless_result()
 end
 
+-- Puts a field of a row for `replace_row`; false if it is not of the simple kinds.
+local function put_field(index, field)
+    local kind = type(field)
+    if kind == 'string' then
+        put_string(index, field, #field)
+        return true
+    elseif kind == 'number' then
+        put_number(index, field)
+        return true
+    end
+    return false
+end
+
+-- Puts a row of up to three simple fields; how many, nil if the row is another one.
+local function put_row(row)
+    if type(row) ~= 'table' or getmetatable(row) ~= nil then
+        return nil
+    end
+    local count = #row
+    if count == 0 or count > 3 or next(row, count) ~= nil or not put_field(0, row[1])
+        or (count > 1 and not put_field(1, row[2]))
+        or (count > 2 and not put_field(2, row[3])) then
+        return nil
+    end
+    return count
+end
+
 function space_methods.replace(space, value)
     check_space(space, 'replace')
+    local count = put_row(value)
+    if count ~= nil then
+        local raw = replace_row(space.id, count)
+        if raw ~= SLOW then
+            local replaced = bless(raw)
+            return replaced
+        end
+    end
     native.replace(space.id, value)
     return bless_result()
 end

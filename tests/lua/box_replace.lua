@@ -1,0 +1,115 @@
+-- A row is replaced alike inside a transaction, where nothing has to wait, and outside of one.
+
+local tap = require('tap')
+
+box.cfg{}
+
+local test = tap.test('box_replace')
+
+local space = box.schema.space.create('replaced', {
+    format = {
+        {'key', 'string'},
+        {'value', 'any', is_nullable = true},
+        {'count', 'unsigned', is_nullable = true},
+    },
+})
+space:create_index('primary', {type = 'HASH', parts = {{'key'}}})
+
+local function inside(row)
+    return box.atomic(function()
+        return space:replace(row)
+    end)
+end
+
+local function outside(row)
+    return space:replace(row)
+end
+
+-- What a replacement returns and leaves behind, or its error.
+local function outcome(replace, row)
+    space:truncate()
+    local result, returned = pcall(replace, row)
+    if not result then
+        return {error = tostring(returned)}
+    end
+    local kept = space:get('k')
+    return {returned = returned:totable(), kept = kept and kept:totable() or box.NULL}
+end
+
+local rows = {
+    {'k'},
+    {'k', 'text'},
+    {'k', ''},
+    {'k', 'bytes\0\255'},
+    {'k', ('long'):rep(1000)},
+    {'k', 0},
+    {'k', -1},
+    {'k', 1.5},
+    {'k', 2 ^ 53},
+    {'k', 2 ^ 60},
+    {'k', -2 ^ 60},
+    {'k', 1e300},
+    {'k', 1 / 0},
+    {'k', true},
+    {'k', box.NULL},
+    {'k', nil, 3},
+    {'k', 5ULL, 6LL},
+    {'k', {1, 2, {three = 3}}},
+    {'k', 'text', 7},
+    {'k', 'text', -7},
+    {'k', 'text', 0.5},
+    {'k', 'text', 7, 'more'},
+    {'k', 'text', 7, 'more', 'and more'},
+    {'k', 'text', named = 1},
+    setmetatable({'k', 'text'}, {__serialize = 'seq'}),
+    setmetatable({'k', 'text'}, {__serialize = function() return {'k', 'other'} end}),
+    {1},
+    {},
+    {named = 1},
+    'k',
+    1,
+}
+
+test:plan(#rows + 7)
+
+for number, row in ipairs(rows) do
+    test:is_deeply(outcome(inside, row), outcome(outside, row), 'row ' .. number)
+end
+
+-- Compiled code does the same as interpreted code.
+for _, value in ipairs({'text', 7, 1.5}) do
+    local sum = 0
+    box.begin()
+    for number = 1, 300 do
+        sum = sum + #space:replace({'k' .. number, value})
+    end
+    box.commit()
+    test:is(sum, 600, 'many replacements of a ' .. tostring(value))
+end
+
+space:truncate()
+space:replace({'k', 'before'})
+box.begin()
+space:replace({'k', 'after'})
+box.rollback()
+test:is(space:get('k').value, 'before', 'a replacement is rolled back')
+
+local seen = {}
+local trigger = space:on_replace(function(old, new)
+    table.insert(seen, {old and old.value, new and new.value})
+end)
+inside({'k', 'after'})
+test:is_deeply(seen, {{'before', 'after'}}, 'triggers see a replacement in a transaction')
+space:on_replace(nil, trigger)
+
+local before = space:before_replace(function(_, new)
+    return new:update({{'=', 2, 'changed'}})
+end)
+test:is(inside({'k', 'again'}).value, 'changed', 'triggers change a replacement')
+space:before_replace(nil, before)
+
+test:is(select(2, pcall(inside, {'k', 'text', 'not a number'})).code, box.error.FIELD_TYPE,
+    'a wrong type is an error in a transaction')
+
+space:drop()
+os.exit(test:check() and 0 or 1)
