@@ -52,7 +52,7 @@ pub(super) struct Replay<'d> {
 struct Target {
     space_id: u32,
     space: Rc<Space>,
-    /// Fields may have to be filled in, or a sequence moved.
+    /// A sequence has to be moved.
     is_filled: bool,
 }
 
@@ -200,7 +200,7 @@ impl<'d> Replay<'d> {
             && space.ddl().is_none()
             && triggers.before_replace.is_empty()
             && triggers.on_replace.is_empty();
-        let is_filled = space.sequence().is_some() || space.format().has_defaults();
+        let is_filled = space.sequence().is_some();
         Ok(is_plain.then_some(Target { space_id, space, is_filled }))
     }
 }

@@ -17,7 +17,7 @@ use crate::xrow::Request;
 use crate::xrow::iproto::kind;
 
 use super::access::{as_admin, denied, effective_user};
-use super::database::Database;
+use super::database::{Database, Phase};
 use super::index::Mode;
 use super::sequence::Sequence;
 use super::space::{Space, SpaceSequence};
@@ -95,18 +95,53 @@ impl Database {
         space: &Space,
         request: &Request<'_>,
     ) -> Result<Option<Vec<u8>>> {
-        if !matches!(request.kind, kind::INSERT | kind::REPLACE) {
+        let is_upsert = request.kind == kind::UPSERT;
+        if !is_upsert && !matches!(request.kind, kind::INSERT | kind::REPLACE) {
             return Ok(None);
         }
         let Some(data) = request.tuple else { return Ok(None) };
-        let filled = space.format().apply_defaults(data);
-        match space.sequence() {
-            None => Ok(filled),
-            Some(link) => {
-                let numbered = self.fill_sequence(&link, filled.as_deref().unwrap_or(data))?;
-                Ok(numbered.or(filled))
+        let numbered = match space.sequence() {
+            Some(link) if !is_upsert => self.fill_sequence(&link, data)?,
+            _ => None,
+        };
+        // Rows that recovery reads had their defaults when they were written.
+        if !space.format().has_defaults() || self.phase() != Phase::Running {
+            return Ok(numbered);
+        }
+        let filled = self.fill_defaults(space, numbered.as_deref().unwrap_or(data))?;
+        Ok(filled.or(numbered))
+    }
+
+    fn fill_defaults(&self, space: &Space, data: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut source = None;
+        space.format().apply_defaults(data, &mut |function_id, argument| {
+            let source = match &mut source {
+                Some(source) => source,
+                none => none.insert(Tuple::new_runtime(data)?),
+            };
+            self.host().compute_default(function_id, argument, source).map_err(|error| {
+                let function = self.functions().get(function_id);
+                let name = function.map_or_else(String::new, |function| function.name.clone());
+                client_error!(ER_DEFAULT_FUNC_FAILED, name, error.message())
+            })
+        })
+    }
+
+    /// Refuses defaults that name functions that cannot compute them.
+    pub(crate) fn verify_defaults(&self, space: &Space) -> Result<()> {
+        if self.phase() != Phase::Running {
+            // The functions may be read later.
+            return Ok(());
+        }
+        for field in space.format().fields().iter().filter(|field| field.default_func != 0) {
+            let function = self.functions().find(field.default_func)?;
+            super::access::check_function(self, &function)?;
+            if function.body.is_empty() {
+                let details = "Lua function must have persistent body";
+                return Err(client_error!(ER_CREATE_DEFAULT_FUNC, function.name, details));
             }
         }
+        Ok(())
     }
 
     fn fill_sequence(&self, link: &SpaceSequence, data: &[u8]) -> Result<Option<Vec<u8>>> {

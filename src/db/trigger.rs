@@ -133,6 +133,16 @@ pub trait Host {
     ) -> Result<bool> {
         Ok(true)
     }
+    /// The value, in MessagePack, that a stored function gives a field that is nil or absent in
+    /// the tuple. The argument is the field's literal default.
+    fn compute_default(
+        &self,
+        _function_id: u32,
+        _argument: Option<&[u8]>,
+        _source: &Tuple,
+    ) -> Result<Vec<u8>> {
+        Ok(vec![0xc0])
+    }
     /// A space was made, altered or dropped (or the making or dropping was rolled back).
     fn space_changed(&self, _space_id: u32) {}
     /// A sequence was made, altered or dropped.

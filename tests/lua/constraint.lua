@@ -1,10 +1,10 @@
--- Constraints of fields and tuples, and foreign keys.
+-- Constraints of fields and tuples, foreign keys, and defaults that functions compute.
 local tap = require('tap')
 
 box.cfg{}
 
 local test = tap.test('constraint')
-test:plan(7)
+test:plan(8)
 
 local function fails(case, message, run, ...)
     local is_done, err = pcall(run, ...)
@@ -205,6 +205,42 @@ test:test('triggers', function(case)
         {1, 1})
     case:ok(pcall(space.replace, space, {1, 101}), 'what a trigger makes is checked')
     space:drop()
+end)
+
+test:test('defaults', function(case)
+    case:plan(10)
+    make('count', 'function(value, tuple) return (value or 0) + #tuple end')
+    make('nothing', 'function() end')
+    local function create(...)
+        return box.schema.space.create('s', {format = {
+            {'id', 'unsigned'},
+            {name = 'size', type = 'unsigned', default = 100, default_func = 'count'},
+            {name = 'plain', type = 'unsigned', default = 5},
+            ...,
+        }})
+    end
+    local space = create()
+    space:create_index('pk')
+    case:is_deeply(space:insert({1}):totable(), {1, 101, 5}, 'of a literal and the tuple')
+    case:is_deeply(space:replace({1, box.NULL, 6}):totable(), {1, 103, 6}, 'in place of nil')
+    case:is_deeply(space:replace({1, 2}):totable(), {1, 2, 5}, 'not in place of a value')
+    space:upsert({2}, {})
+    case:is_deeply(space:get(2):totable(), {2, 101, 5}, 'an upsert has them too')
+    local id = box.func.count.id
+    fails(case, ("Can't drop function %d: function is referenced by field default value")
+        :format(id), box.schema.func.drop, 'count')
+    space:drop()
+    case:ok(pcall(box.schema.func.drop, 'count'), 'until the space is gone')
+    make('count', 'function() error("oops", 0) end')
+    space = create({name = 'last', type = 'any', is_nullable = true, default_func = 'nothing'})
+    space:create_index('pk')
+    fails(case, "Error calling field default function 'count': oops", space.insert, space, {1})
+    fails(case, "Error calling field default function 'nothing': expected 1 return value, got 0",
+        space.insert, space, {1, 1})
+    case:ok(pcall(space.insert, space, {1, 1, 1, 1}), 'they are called only when needed')
+    space:drop()
+    fails(case, "Failed to create field default function 'global': " ..
+        "Lua function must have persistent body", create, {name = 'g', default_func = 'global'})
 end)
 
 os.exit(test:check() and 0 or 1)

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::space::database;
 use super::trigger::{LuaFunction, push_tuple};
-use crate::base::error::Result;
+use crate::base::error::{Error, Result, Type};
 use crate::builtin::serializer::{self, Config};
 use crate::db::{Host, Index, IndexKind, Space, Step};
 use crate::lua::{self, Context, Kind, Module};
@@ -25,10 +25,12 @@ const SEQUENCE: usize = 1;
 const FUNCTION: usize = 2;
 /// Not a kind: calls the function of a constraint.
 const CONSTRAINT: usize = 3;
+/// Not a kind: calls the function of a field's default.
+const DEFAULT: usize = 4;
 
 thread_local! {
     /// Functions of the Lua half: `(id, description or nil)`.
-    static FOLLOWERS: RefCell<[Option<Rc<LuaFunction>>; 4]> = const { RefCell::new([const { None }; 4]) };
+    static FOLLOWERS: RefCell<[Option<Rc<LuaFunction>>; 5]> = const { RefCell::new([const { None }; 5]) };
 }
 
 /// Adds the natives.
@@ -36,10 +38,10 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
     module.function("set_followers", lua_set_followers)
 }
 
-/// `set_followers(space, sequence, function, constraint)`: what is called when one was made,
-/// altered or dropped, and what calls the function of a constraint.
+/// `set_followers(space, sequence, function, constraint, default)`: what is called when one was
+/// made, altered or dropped, and what calls the functions of constraints and defaults.
 fn lua_set_followers(cx: Context<'_>) -> Result<usize> {
-    for (kind, index) in (1..=4).enumerate() {
+    for (kind, index) in (1..=5).enumerate() {
         cx.check_kind(index, Kind::Function)?;
         cx.push_value(index);
         let function = Rc::new(LuaFunction::take(cx));
@@ -75,6 +77,39 @@ impl Host for LuaHost {
             cx.call(4, 1)?;
             Ok(cx.boolean(-1))
         })
+    }
+
+    fn compute_default(
+        &self,
+        function_id: u32,
+        argument: Option<&[u8]>,
+        source: &Tuple,
+    ) -> Result<Vec<u8>> {
+        let compute = FOLLOWERS.with_borrow(|followers| followers[DEFAULT].clone());
+        let mut out = Vec::new();
+        let Some(compute) = compute else {
+            out.push(0xc0);
+            return Ok(out);
+        };
+        lua::enter(|cx| {
+            let base = cx.top();
+            cx.reserve(8)?;
+            compute.push(cx);
+            cx.push_integer(i64::from(function_id));
+            match argument {
+                Some(argument) => drop(serializer::push(cx, argument, &Config::DEFAULT)?),
+                None => cx.push_nil(),
+            }
+            push_tuple(cx, Some(source));
+            cx.call(3, -1)?;
+            let count = cx.top() - base;
+            if count != 1 {
+                let message = format!("expected 1 return value, got {count}");
+                return Err(Error::new(Type::Luajit, message));
+            }
+            serializer::encode(cx, base + 1, &mut out, &Config::DEFAULT)
+        })?;
+        Ok(out)
     }
 
     fn space_changed(&self, space_id: u32) {

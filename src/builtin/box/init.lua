@@ -33,7 +33,7 @@ load_part('transaction', native, box)
 load_part('session', native, box)
 local objects = load_part('schema', native, box, space)
 native.set_followers(objects.on_space_changed, objects.on_sequence_changed,
-    objects.on_function_changed, objects.check_constraint)
+    objects.on_function_changed, objects.check_constraint, objects.compute_default)
 load_part('stat', native, box)
 load_part('info', native, box)
 load_part('ctl', native, box)

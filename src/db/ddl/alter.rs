@@ -55,6 +55,7 @@ pub(super) fn alter(
     }
     let new = Rc::new(Space::new(definition, indexes, Some(old))?);
     ddl.db.verify_constraints(&new)?;
+    ddl.db.verify_defaults(&new)?;
     let checks_format = !is_same_format(old, &new);
     if background::is_possible(ddl, old) && (checks_format || !to_build.is_empty()) {
         background::run(ddl, old, &new, &to_build, checks_format)?;

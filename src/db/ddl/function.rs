@@ -46,6 +46,12 @@ pub(super) fn on_replace(ddl: &Ddl<'_>) -> Result<()> {
             if ddl.db.schema().spaces().iter().any(calls) {
                 return refuse("function is referenced by constraint");
             }
+            let computes = |space: &Rc<Space>| {
+                space.format().fields().iter().any(|field| field.default_func == function_id)
+            };
+            if ddl.db.schema().spaces().iter().any(computes) {
+                return refuse("function is referenced by field default value");
+            }
             functions.remove(function_id);
             ddl.on_rollback(move |db| {
                 db.functions().insert((*old).clone());

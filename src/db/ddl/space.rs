@@ -44,6 +44,7 @@ fn create(ddl: &Ddl<'_>, definition: SpaceDefinition) -> Result<()> {
     access::check_ddl(ddl.db, &name, owner, ObjectKind::Space, None, privilege::CREATE)?;
     let space = Rc::new(Space::new(Rc::new(definition), Vec::new(), None)?);
     ddl.db.verify_constraints(&space)?;
+    ddl.db.verify_defaults(&space)?;
     alter::publish(ddl, None, Some(&space));
     Ok(())
 }

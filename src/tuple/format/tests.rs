@@ -169,18 +169,24 @@ fn defaults_stand_for_nil_and_absent_fields() {
     let def = FormatDef {
         fields: fields(
             r#"[{"name":"id"},{"name":"a","default":7,"type":"unsigned"},
-                {"name":"b","is_nullable":true},{"name":"c","default":"x"}]"#,
+                {"name":"b","is_nullable":true},{"name":"c","default":"x"},
+                {"name":"d","default":3,"default_func":9}]"#,
         ),
         field_count: 0,
     };
     let format = Format::new(&def, &[]).expect("a valid format");
     let cases = [
-        ("[1]", Some(r#"[1,7,null,"x"]"#)),
-        ("[1,null,2,3,4]", Some("[1,7,2,3,4]")),
+        ("[1]", Some(r#"[1,7,null,"x",[9,3]]"#)),
+        ("[1,null,2,3,4,5]", Some("[1,7,2,3,4,5]")),
         ("[1,2,3,4,5]", None),
     ];
+    let mut compute = |function: u32, argument: Option<&[u8]>| {
+        let argument = argument.expect("the literal default").to_vec();
+        Ok([vec![0x92, function as u8], argument].concat())
+    };
     for (tuple, expected) in cases {
-        assert_eq!(format.apply_defaults(&msgpack(tuple)), expected.map(msgpack), "{tuple}");
+        let filled = format.apply_defaults(&msgpack(tuple), &mut compute).expect("no errors");
+        assert_eq!(filled, expected.map(msgpack), "{tuple}");
     }
 }
 

@@ -13,6 +13,9 @@ use crate::tuple::field_type::FieldType;
 use crate::tuple::item::{self, Kind};
 use crate::tuple::json_path::Token;
 
+/// Calls a function: see [`Format::apply_defaults`].
+type Compute<'a> = dyn FnMut(u32, Option<&[u8]>) -> Result<Vec<u8>> + 'a;
+
 impl Format {
     /// Whether a tuple of these bytes may be stored.
     pub fn validate(&self, data: &[u8]) -> Result<()> {
@@ -60,36 +63,40 @@ impl Format {
         self.default_field_count > 0
     }
 
-    /// The tuple's bytes with the literal defaults of fields that are nil or absent, or nothing
-    /// when no default applies. Defaults that a function computes are not in it.
-    pub fn apply_defaults(&self, data: &[u8]) -> Option<Vec<u8>> {
-        if self.default_field_count == 0 {
-            return None;
-        }
-        let (count, _) = item::array(data)?;
+    /// The tuple's bytes with the defaults of fields that are nil or absent, or nothing when no
+    /// default applies. `compute` calls the function of a default that has one; it is given the
+    /// function's id and the literal default.
+    pub fn apply_defaults(
+        &self,
+        data: &[u8],
+        compute: &mut Compute<'_>,
+    ) -> Result<Option<Vec<u8>>> {
+        let Some((count, _)) = item::array(data) else { return Ok(None) };
         let mut fields = Fields::new(data);
         let mut body = Vec::with_capacity(data.len() + 16);
         let mut is_changed = false;
         for field in &self.fields()[..self.default_field_count as usize] {
             let given = fields.next();
             let is_nil = given.is_none_or(|given| item::kind(given) == Kind::Nil);
-            match (&field.default, given) {
-                (Some(default), _) if is_nil && field.default_func == 0 => {
-                    body.extend_from_slice(default);
-                    is_changed = true;
-                }
-                (_, Some(given)) => body.extend_from_slice(given),
-                (_, None) => body.push(item::NIL),
+            let default = field.default.as_deref();
+            if is_nil && field.default_func != 0 {
+                body.extend_from_slice(&compute(field.default_func, default)?);
+                is_changed = true;
+            } else if let Some(default) = default.filter(|_| is_nil) {
+                body.extend_from_slice(default);
+                is_changed = true;
+            } else {
+                body.extend_from_slice(given.unwrap_or(&[item::NIL]));
             }
         }
         if !is_changed {
-            return None;
+            return Ok(None);
         }
         body.extend_from_slice(fields.rest());
         let mut result = Vec::with_capacity(body.len() + 5);
         item::write_array(&mut result, count.max(self.default_field_count));
         result.extend_from_slice(&body);
-        Some(result)
+        Ok(Some(result))
     }
 
     /// Checks one value against what its node demands; `parents` lead to the node.

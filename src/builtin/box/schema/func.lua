@@ -247,18 +247,33 @@ function func.bless(object)
     setmetatable(object, {__index = methods})
 end
 
--- Whether the function of a constraint takes the tuple, or the field of it with this number.
-local function check_constraint(id, tuple, field, name)
+-- What a body defines, for the database itself, which checks no access.
+local function function_of(id)
     local run = compiled[id]
     if run == nil then
         run = compile(native.func_body(id))
         compiled[id] = run
     end
+    return run
+end
+
+-- Whether the function of a constraint takes the tuple, or the field of it with this number.
+local function check_constraint(id, tuple, field, name)
     local value = tuple
     if field ~= nil then
         value = tuple[field]
     end
-    return run(value, name) == true
+    return function_of(id)(value, name) == true
 end
 
-return {bless = func.bless, forget = forget, check_constraint = check_constraint}
+-- The value of a field that is nil in the tuple.
+local function compute_default(id, argument, tuple)
+    return function_of(id)(argument, tuple)
+end
+
+return {
+    bless = func.bless,
+    forget = forget,
+    check_constraint = check_constraint,
+    compute_default = compute_default,
+}

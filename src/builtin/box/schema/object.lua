@@ -257,6 +257,7 @@ return {
     on_sequence_changed =
         follower(box.sequence, 'sequence', SEQUENCE_FIELDS, box.schema.sequence.bless),
     check_constraint = parts.func.check_constraint,
+    compute_default = parts.func.compute_default,
     on_function_changed = function(id, description)
         parts.func.forget(id)
         on_function_changed(id, description)
