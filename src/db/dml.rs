@@ -66,6 +66,7 @@ impl Database {
             let space = self.schema().space(space_id)?;
             let triggers = space.triggers();
             space.ddl().is_none()
+                && space.constraints().is_none()
                 && triggers.before_replace.is_empty()
                 && triggers.on_replace.is_empty()
         };

@@ -70,7 +70,7 @@ local rows = {
     1,
 }
 
-test:plan(#rows + 7)
+test:plan(#rows + 8)
 
 for number, row in ipairs(rows) do
     test:is_deeply(outcome(inside, row), outcome(outside, row), 'row ' .. number)
@@ -111,5 +111,19 @@ space:before_replace(nil, before)
 test:is(select(2, pcall(inside, {'k', 'text', 'not a number'})).code, box.error.FIELD_TYPE,
     'a wrong type is an error in a transaction')
 
+box.schema.func.create('is_known', {
+    language = 'LUA', is_deterministic = true,
+    body = [[function(value) return type(value) ~= 'string' or value ~= 'unknown' end]],
+})
+space:alter({format = {{'key', 'string'}, {'value', 'any', constraint = 'is_known'}}})
+box.begin()
+for number = 1, 300 do
+    space:replace({'k' .. number, 'known'})
+end
+box.commit()
+test:is(select(2, pcall(inside, {'k', 'unknown'})).code, box.error.FIELD_CONSTRAINT_FAILED,
+    'constraints are asked in a transaction')
+
 space:drop()
+box.func.is_known:drop()
 os.exit(test:check() and 0 or 1)
