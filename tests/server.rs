@@ -256,3 +256,63 @@ fn a_saved_file_takes_effect_unless_it_is_broken() {
     assert_eq!(process.wait().code(), Some(0));
     assert!(!folder.path().join("var/run/i/tarantool.pid").exists());
 }
+
+#[test]
+fn connect_tells_that_nobody_answers() {
+    let folder = folder_with(&[]);
+    for (address, reason) in [
+        ("./none.sock", "cannot connect to ./none.sock: unix/:./none.sock: No such file"),
+        ("none", "cannot connect to none: there is no such socket or instance here"),
+    ] {
+        let output = run(folder.path(), &["connect", address]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(reason) && !said.contains("fatal"), "{said}");
+    }
+}
+
+#[test]
+fn a_script_that_just_ends_has_its_triggers_run() {
+    let script = "box.ctl.on_shutdown(function() print('good bye') end) print('end')";
+    let folder = folder_with(&[("s.lua", script)]);
+    let output = run(folder.path(), &["s.lua"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "end\ngood bye\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn box_cfg_of_a_script_speaks_for_the_process() {
+    let script = "\
+box.cfg{pid_file = 'x.pid', custom_proc_title = 'mine', coredump = true, force_recovery = nil}
+assert(box.cfg.force_recovery == true and box.cfg.log_level == 'error')
+print(io.open('x.pid'):read('*n') == require('tarantool').pid(), (require('title').get()))
+os.exit()";
+    let folder = folder_with(&[("s.lua", script)]);
+    let mut command = program(folder.path(), &["--force-recovery", "s.lua"]);
+    let output = command.env("TT_LOG_LEVEL", "error").output().expect("the program");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, "true\tlycosa: mine\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!folder.path().join("x.pid").exists(), "the pid file goes with the process");
+    let output = program(folder.path(), &["s.lua"]).env("TT_STRIP_CORE", "x").output();
+    let said = String::from_utf8_lossy(&output.expect("the program").stderr).into_owned();
+    assert!(said.contains("TT_STRIP_CORE has incorrect value for option"), "{said}");
+}
+
+#[test]
+fn a_script_goes_to_the_background() {
+    let script = "\
+box.cfg{background = true, log = 'x.log', pid_file = 'x.pid'}
+require('log').info('still here')
+require('fiber').sleep(600)";
+    let folder = folder_with(&[("s.lua", script)]);
+    assert!(run(folder.path(), &["s.lua"]).status.success());
+    let log = folder.path().join("x.log");
+    wait_for("the process in the background", || text(&log).contains("still here"));
+    let pid: i32 = text(folder.path().join("x.pid")).trim().parse().expect("a pid");
+    let output = run(folder.path(), &["s.lua"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(&format!("the daemon is already running: PID {pid}")), "{said}");
+    // SAFETY: a signal to the process that the pid file names, which this test has started.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+    wait_for("its end", || !folder.path().join("x.pid").exists());
+}

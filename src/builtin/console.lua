@@ -800,9 +800,14 @@ function M.start()
     start()
 end
 
--- The same, connected to another console, and left when that ends the connection.
+-- The same, connected to another console, and left when that ends the connection. False when
+-- there is no connection, which has been said.
 function M._start_connected(uri)
-    start(uri)
+    local ok, err = pcall(start, uri)
+    if not ok and not (box.error.is(err) and err.code == box.error.NO_CONNECTION) then
+        error(err, 0)
+    end
+    return ok
 end
 
 local function serve(client)

@@ -42,6 +42,15 @@ local OPTION_TYPES = {
 
 local DEFAULTS = {level = LEVELS.info, format = 'plain'}
 
+-- Options of box.cfg by ours.
+local BOX_OPTIONS = {
+    log = 'log',
+    nonblock = 'log_nonblock',
+    level = 'log_level',
+    modules = 'log_modules',
+    format = 'log_format',
+}
+
 local cfg = table.copy(DEFAULTS)
 local is_configured = false
 -- Levels of modules by name, as numbers.
@@ -130,7 +139,7 @@ end
 
 local function check_type(value, types, option)
     if value ~= nil and not types:find(type(value), 1, true) then
-        local expected = types:find(',') and 'one of types: ' .. types or 'of type ' .. types
+        local expected = types:find(',') and 'one of types ' .. types or 'of type ' .. types
         box.error(box.error.CFG, option, 'should be ' .. expected)
     end
 end
@@ -165,18 +174,40 @@ local function check_cfg(new)
     elseif is_configured and cfg.nonblock ~= new.nonblock then
         box.error(box.error.RELOAD_CFG, 'log_nonblock')
     end
+    native.check(new.log)
+    local is_stream = new.log ~= nil and (new.log:find('^%s*|') or new.log:find('^%s*pipe:') or
+        new.log:find('^%s*syslog:'))
+    if new.nonblock and not is_stream then
+        box.error(box.error.CFG, 'log_nonblock',
+                  'the option is incompatible with file/stderr logger')
+    end
+end
+
+-- Has box.cfg show what is in force here.
+local function show_in_box()
+    local update = box.internal and box.internal.update_cfg
+    for ours, theirs in pairs(BOX_OPTIONS) do
+        if update ~= nil then
+            update(theirs, cfg[ours])
+        end
+    end
 end
 
 local function apply(new)
     native.configure(new.log, new.nonblock, new.format)
     native.set_level(level_number(new.level))
     module_levels = {}
+    native.clear_module_levels()
     for name, level in pairs(new.modules or {}) do
         module_levels[name] = level_number(level)
+        if name:find('^tarantool') or name:find('^lycosa') then
+            native.set_module_level(name, level_number(level))
+        end
     end
     for option in pairs(OPTION_TYPES) do
         cfg[option] = new[option]
     end
+    show_in_box()
 end
 
 local log
@@ -189,7 +220,8 @@ local function configure(_, changes)
         if OPTION_TYPES[option] == nil then
             box.error(box.error.CFG, option, 'unexpected option')
         end
-        if value == nil then
+        -- The empty string asks for the default, too.
+        if value == nil or value == '' then
             value = DEFAULTS[option]
         end
         new[option] = value
@@ -206,6 +238,7 @@ local function set_level(level)
     check_level(level, 'log_level')
     native.set_level(level_number(level))
     cfg.level = level
+    show_in_box()
 end
 
 local function set_format(name)
@@ -231,15 +264,6 @@ local function new(name)
     end
     return logger
 end
-
--- Options of box.cfg by ours.
-local BOX_OPTIONS = {
-    log = 'log',
-    nonblock = 'log_nonblock',
-    level = 'log_level',
-    modules = 'log_modules',
-    format = 'log_format',
-}
 
 local function from_box()
     local options = {}
@@ -274,6 +298,14 @@ log = setmetatable({
         end,
         cfg_check = function()
             check_cfg(from_box())
+        end,
+        -- What is in force since log.cfg, by the names of box.cfg.
+        current = function()
+            local options = {}
+            for ours, theirs in pairs(BOX_OPTIONS) do
+                options[theirs] = is_configured and cfg[ours] or nil
+            end
+            return options
         end,
     },
 }, {

@@ -20,6 +20,7 @@ mod json;
 pub mod loaders;
 pub mod log;
 mod msgpack;
+pub mod process;
 pub mod serializer;
 mod socket;
 mod tarantool;

@@ -44,16 +44,6 @@ module._internal = {
 _G.tonumber64 = native.tonumber64
 _G._TARANTOOL = native.version
 
--- os.exit(), os.exit(true), os.exit(false) or os.exit(code).
-function os.exit(code)
-    if code == nil or code == true then
-        code = 0
-    elseif code == false then
-        code = 1
-    end
-    native.exit(code)
-end
-
 -- Compiles and runs a text.
 function _G.dostring(text, ...)
     local chunk, problem = loadstring(text)

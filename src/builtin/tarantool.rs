@@ -24,8 +24,7 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("uptime", lua_tarantool_uptime)
         .function("pid", lua_tarantool_pid)
         .function("getsources", lua_tarantool_getsources)
-        .function("tonumber64", lua_tonumber64)
-        .function("exit", lua_exit);
+        .function("tonumber64", lua_tonumber64);
     cx.push_bytes(format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH));
     cx.raw_set_field(-2, "target");
     cx.push_boolean(is_debug);
@@ -41,17 +40,6 @@ fn lua_tarantool_uptime(cx: Context<'_>) -> Result<usize> {
 fn lua_tarantool_pid(cx: Context<'_>) -> Result<usize> {
     cx.push_integer(i64::from(std::process::id()));
     Ok(1)
-}
-
-/// `exit(code)`: ends the process at once. Not by `exit(3)`: that would unwind suspended fibers,
-/// whose stacks hold frames of Lua that catch what they must not.
-fn lua_exit(cx: Context<'_>) -> Result<usize> {
-    let code = cx.check_integer(1)? as i32;
-    // SAFETY: flushes the streams of C, which Lua's `print` and `io` write to, and ends.
-    unsafe {
-        libc::fflush(std::ptr::null_mut());
-        libc::_exit(code)
-    }
 }
 
 /// `getsources(name)`: the Lua half of a builtin module, or nil.

@@ -37,9 +37,9 @@ pub use channel::{Channel, ChannelError};
 pub use cond::Cond;
 pub use handle::{Fiber, Locals, Status};
 pub use scheduler::{
-    NoYield, all, current, find, in_fiber, is_running, live_count, measure, no_yield, on_idle,
-    on_overflow, on_yield, run, spawn, start, stop, suspend, switch_count, wait, wait_or_cancel,
-    yield_now, yield_to_ready,
+    NoYield, all, current, find, in_fiber, is_running, live_count, measure, no_yield, on_end,
+    on_idle, on_overflow, on_yield, run, spawn, start, stop, suspend, switch_count, wait,
+    wait_or_cancel, yield_now, yield_to_ready,
 };
 pub use slice::{Slice, check_slice, check_slice_now, extend_slice, set_max_slice, set_slice};
 pub use stack::remaining as stack_remaining;

@@ -52,6 +52,7 @@ pub(super) struct Scheduler {
     yield_hooks: RefCell<Vec<fn(&Fiber)>>,
     idle_hook: RefCell<Option<Rc<dyn Fn()>>>,
     overflow_hook: Cell<Option<fn(&Fiber)>>,
+    end_hook: Cell<Option<fn()>>,
 }
 
 thread_local! {
@@ -71,6 +72,7 @@ thread_local! {
         yield_hooks: RefCell::default(),
         idle_hook: RefCell::default(),
         overflow_hook: Cell::new(None),
+        end_hook: Cell::new(None),
     };
     static CURRENT: RefCell<Option<Fiber>> = const { RefCell::new(None) };
 }
@@ -159,6 +161,12 @@ pub fn on_overflow(hook: fn(&Fiber)) {
 /// Switches processor-time accounting per fiber (`fiber.top`) on or off.
 pub fn measure(on: bool) {
     SCHEDULER.with(|scheduler| scheduler.measuring.set(on));
+}
+
+/// Calls `hook` once, when the last fiber has ended and nobody has called [`stop`]: [`run`] goes on
+/// with the fibers that it starts. Called in the loop, not in a fiber.
+pub fn on_end(hook: fn()) {
+    SCHEDULER.with(|scheduler| scheduler.end_hook.set(Some(hook)));
 }
 
 /// While it lives, a switch is a bug that panics.
@@ -372,7 +380,10 @@ impl Scheduler {
         if !self.ready.borrow().is_empty() {
             context.waker().wake_by_ref();
         } else if self.fibers.borrow().values().all(Fiber::is_dead) {
-            return Poll::Ready(());
+            // What the hook starts runs before the end.
+            let Some(hook) = self.end_hook.take() else { return Poll::Ready(()) };
+            hook();
+            context.waker().wake_by_ref();
         } else {
             self.timers.arm(context);
         }

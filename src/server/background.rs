@@ -171,7 +171,7 @@ impl Background {
     fn state(&self) -> State {
         let pid = fs::read_to_string(&self.pid_file).ok();
         match pid.and_then(|text| text.trim().parse::<i32>().ok()) {
-            Some(pid) if is_alive(pid) && is_ours(pid) => State::Running(pid),
+            Some(pid) if is_running(pid) => State::Running(pid),
             Some(pid) => State::Dead(pid),
             None => State::Stopped,
         }
@@ -249,6 +249,11 @@ fn is_ours(pid: i32) -> bool {
     let Ok(program) = fs::read_link(format!("/proc/{pid}/exe")) else { return true };
     let name = program.file_name().and_then(|name| name.to_str()).unwrap_or("");
     name.starts_with("lycosa") || name.starts_with("tarantool")
+}
+
+/// Whether a process of this program has this number.
+pub(super) fn is_running(pid: i32) -> bool {
+    is_alive(pid) && is_ours(pid)
 }
 
 /// The last lines of a file.

@@ -30,6 +30,7 @@ pub fn run(program: &str, command: Lua) -> ExitCode {
     let name = name.to_owned();
     in_lua(&name, move |cx| {
         set_arguments(cx, &program, &command);
+        force_recovery(cx, command.force_recovery)?;
         actions(cx, &command.actions)?;
         if let Some(path) = &command.script {
             script(cx, path, &command.arguments)?;
@@ -75,6 +76,7 @@ pub fn run_instance(instance: &Instance) -> ExitCode {
     }));
     let command = instance.clone();
     in_lua(&name, move |cx| {
+        force_recovery(cx, command.force_recovery)?;
         actions(cx, &command.actions)?;
         method(cx, "config", "_startup", &[])?;
         banner(&configuration);
@@ -99,12 +101,19 @@ fn banner(configuration: &config::Configuration) {
 /// Opens a console on an instance: by the path of its socket, its name, or its URI.
 pub fn connect(connect: &Connect) -> ExitCode {
     let uri = console_uri(connect);
+    let is_address = uri.contains([':', '/']) || uri.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_address {
+        eprintln!(
+            "cannot connect to {uri}: there is no such socket or instance here, and it is no URI"
+        );
+        return ExitCode::FAILURE;
+    }
     in_lua("interactive", move |cx| {
         require(cx, "console")?;
         cx.get_field(-1, "_start_connected");
         cx.push_bytes(&uri);
-        cx.call(1, 0)?;
-        shutdown::start(0);
+        cx.call(1, 1)?;
+        shutdown::start(u8::from(!cx.boolean(-1)));
         Ok(())
     })
 }
@@ -141,10 +150,13 @@ pub fn bytecode(arguments: &[String]) -> ExitCode {
 fn in_lua(name: &str, work: impl FnOnce(Context<'_>) -> Result<()> + 'static) -> ExitCode {
     logging::install();
     let result = fiber::run(name, move || {
+        // A script that just ends has its triggers run, too.
+        fiber::on_end(|| shutdown::start(0));
         let result = signals::listen()
             .map_err(|error| Error::system("cannot take signals", &error))
             .and_then(|()| lua::open())
             .and_then(|()| lua::with_main(|cx| builtin::open(cx).and_then(|()| shutdown::open(cx))))
+            .map(|()| process::serve_box_cfg())
             .and_then(|()| lua::enter(work));
         if let Err(error) = result {
             tracing::error!("{}: {error}", error.type_name());
@@ -152,6 +164,7 @@ fn in_lua(name: &str, work: impl FnOnce(Context<'_>) -> Result<()> + 'static) ->
             shutdown::abort();
         }
     });
+    process::remove_pid_file();
     logging::flush();
     match result {
         Ok(()) => shutdown::status(),
@@ -160,6 +173,15 @@ fn in_lua(name: &str, work: impl FnOnce(Context<'_>) -> Result<()> + 'static) ->
             ExitCode::FAILURE
         }
     }
+}
+
+/// Hands `--force-recovery` on to `box.cfg`.
+fn force_recovery(cx: Context<'_>, is_forced: bool) -> Result<()> {
+    if !is_forced {
+        return Ok(());
+    }
+    cx.load(b"box.internal.force_recovery = true", "=(command line)")?;
+    cx.call(0, 0)
 }
 
 /// The global `arg`: the interpreter at -1, the script at 0 (the program where there is none).

@@ -7,6 +7,7 @@ local MB = 1024 * 1024
 -- name = {types, default, what a second call may do}:
 --   'set'    the native side applies it at once
 --   'iproto' it is about the server of the binary protocol
+--   'log'    the module log applies it; 'title' likewise
 --   'keep'   the value is only remembered: what it controls reads box.cfg
 --   nil      it takes effect at start only
 -- Names, types and defaults are Tarantool's.
@@ -59,7 +60,7 @@ local OPTIONS = {
     replicaset_uuid = {'string', nil, 'same'},
     replicaset_name = {'string', nil, 'set'},
     cluster_name = {'string', nil, 'set'},
-    custom_proc_title = {'string', nil, 'keep'},
+    custom_proc_title = {'string', nil, 'title'},
     pid_file = {'string'},
     background = {'boolean', false},
     username = {'string'},
@@ -164,6 +165,12 @@ local function check_values(cfg)
     if cfg.memtx_allocator ~= nil then
         one_of('memtx_allocator', cfg.memtx_allocator, 'small', 'system')
     end
+    for _, name in ipairs({'instance_uuid', 'replicaset_uuid'}) do
+        local uuid = cfg[name] and require('uuid').fromstr(cfg[name])
+        if cfg[name] ~= nil and (uuid == nil or uuid:isnil()) then
+            bad(name, 'invalid UUID')
+        end
+    end
     if cfg.checkpoint_count ~= nil and cfg.checkpoint_count < 1 then
         bad('checkpoint_count', 'the value must not be less than one')
     end
@@ -196,8 +203,61 @@ local function check_values(cfg)
     end
 end
 
--- Options that were given as '10MB' and the like are numbers by now; strings that the
--- environment variables give are converted by the configuration.
+local function bad_variable(variable, name, expected)
+    error(('Environment variable %s has incorrect value for option "%s": should be %s'):format(
+        variable, name, expected), 0)
+end
+
+-- A list or map of a variable: JSON, `key=value,...` or `value,...`; nil for a single value.
+local function list_of_variable(variable, name, text)
+    if text:find('^[{%[]') then
+        return require('json').decode(text)
+    end
+    local list, map, is_uri = {}, {}, false
+    for _, item in ipairs(text:split(',')) do
+        list[#list + 1] = tonumber(item) or item
+        local key, value = item:match('^([^=]*)=(.*)$')
+        if key == '' then
+            bad_variable(variable, name, 'in `key=value` or `value` format, `key` must not be empty')
+        elseif key ~= nil then
+            map[key] = tonumber(value) or value
+            -- The parameter of a URI.
+            is_uri = is_uri or key:find('?', 1, true) ~= nil
+        end
+    end
+    if next(map) ~= nil and not is_uri then
+        return map
+    end
+    return #list > 1 and list or nil
+end
+
+-- The value that an environment variable gives an option (TT_WAL_MODE for wal_mode); nil for none.
+local function from_environment(name)
+    local variable = 'TT_' .. name:upper()
+    local text = os.getenv(variable)
+    if text == nil or text == '' then
+        return nil
+    end
+    local types = OPTIONS[name][1]
+    local list = types:find('table') and list_of_variable(variable, name, text)
+    if list then
+        return list
+    elseif types:find('boolean') then
+        local word = text:lower()
+        if word == 'true' or word == 'false' then
+            return word == 'true'
+        elseif not types:find('string') then
+            bad_variable(variable, name, '"true" or "false"')
+        end
+    elseif types == 'number' and tonumber(text) == nil then
+        bad_variable(variable, name, 'convertible to a number')
+    elseif types:find('number') then
+        return tonumber(text) or text
+    end
+    return text
+end
+
+-- Options that were given as '10MB' and the like are numbers by now.
 local function prepare(given)
     if type(given) ~= 'table' then
         error('Error: cfg should be a table', 3)
@@ -226,12 +286,20 @@ local function set_log(cfg)
     end
 end
 
+local function set_title(cfg)
+    if cfg.custom_proc_title ~= nil then
+        require('title').update({custom_title = cfg.custom_proc_title})
+    end
+end
+
 local function apply(name, value)
     local how = OPTIONS[name][3]
     if how == 'set' then
         native.configure_set(name, value)
     elseif how == 'log' then
         set_log({[name] = value})
+    elseif how == 'title' then
+        set_title({[name] = value})
     elseif name == 'listen' then
         box.internal.iproto.listen(value)
     end
@@ -275,13 +343,19 @@ local function start(cfg)
     for name, option in pairs(OPTIONS) do
         full[name] = option[2]
     end
+    -- What log.cfg was called with before is a default here.
+    for name, value in pairs(log_ok and log.box_api.current() or {}) do
+        full[name] = value
+    end
     for name, value in pairs(cfg) do
         full[name] = value
     end
     if full.work_dir ~= nil then
         native.change_directory(full.work_dir)
     end
+    native.configure_process(full)
     set_log(full)
+    set_title(full)
     native.configure(full)
     current = full
     show()
@@ -317,6 +391,13 @@ local function reload(cfg)
     set_iproto_limits()
 end
 
+-- Shows an option that another module has changed.
+function box.internal.update_cfg(name, value)
+    if current ~= nil then
+        current[name] = value
+    end
+end
+
 local starting = false
 
 function box.internal.cfg_call(given)
@@ -332,6 +413,15 @@ function box.internal.cfg_call(given)
     if starting then
         box.error(box.error.LOADING)
     end
+    for name in pairs(OPTIONS) do
+        if cfg[name] == nil then
+            cfg[name] = from_environment(name)
+        end
+    end
+    if cfg.force_recovery == nil and box.internal.force_recovery then
+        cfg.force_recovery = true
+    end
+    check_values(cfg)
     starting = true
     local ok, err = pcall(start, cfg)
     starting = false

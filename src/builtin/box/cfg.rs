@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::host::LuaHost;
 use super::space::database;
 use crate::base::error::{Error, Result};
+use crate::builtin::process;
 use crate::client_error;
 use crate::db::{Database, Options, WalMode};
 use crate::lua::{Context, Kind, Module};
@@ -21,6 +22,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("configure", lua_configure)
         .function("configure_set", lua_configure_set)
         .function("change_directory", lua_change_directory)
+        .function("configure_process", lua_configure_process)
 }
 
 fn text(cx: Context<'_>, name: &str) -> Option<String> {
@@ -182,6 +184,19 @@ fn lua_configure_set(cx: Context<'_>) -> Result<usize> {
         "cluster_name" => database.update_options(|options| options.cluster_name = text()),
         other => return Err(client_error!(ER_RELOAD_CFG, other)),
     }
+    Ok(0)
+}
+
+/// `configure_process(options)`: what is about the process rather than the database.
+fn lua_configure_process(cx: Context<'_>) -> Result<usize> {
+    cx.check_kind(1, Kind::Table)?;
+    process::configure(&process::Options {
+        pid_file: text(cx, "pid_file"),
+        background: flag(cx, "background"),
+        log: text(cx, "log"),
+        username: text(cx, "username"),
+        coredump: flag(cx, "coredump"),
+    })?;
     Ok(0)
 }
 

@@ -37,9 +37,25 @@ pub(super) enum Destination {
 }
 
 impl Destination {
+    /// Whether a text names a destination, and its options are in order.
+    pub(super) fn check(name: Option<&str>) -> Result<()> {
+        let name = name.unwrap_or("").trim();
+        if let Some(options) = name.strip_prefix("syslog:") {
+            return Syslog::parse(options).map(|_| ());
+        }
+        let is_known = ["|", "file:", "pipe:"].iter().any(|prefix| name.starts_with(prefix));
+        if is_known || !name.contains(':') {
+            return Ok(());
+        }
+        Err(Error::illegal_params(
+            "expecting a file name or a prefix, such as '|', 'pipe:', 'syslog:'",
+        ))
+    }
+
     /// Opens what an option `log` names: a path, `file:PATH`, `| COMMAND`, `pipe:COMMAND`,
     /// `syslog:OPTIONS`; nothing is standard error.
     pub(super) fn open(name: Option<&str>) -> Result<Destination> {
+        Destination::check(name)?;
         let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else {
             return Ok(Destination::Stderr);
         };
@@ -164,8 +180,15 @@ enum Socket {
 }
 
 impl Syslog {
-    /// `server=unix:PATH` or `server=HOST[:PORT]`, `identity=NAME`, `facility=NAME`.
     fn open(options: &str) -> Result<Syslog> {
+        let syslog = Syslog::parse(options)?;
+        let socket = syslog.connect().map_err(|error| Error::system("syslog logger", &error))?;
+        syslog.socket.replace(Some(socket));
+        Ok(syslog)
+    }
+
+    /// `server=unix:PATH` or `server=HOST[:PORT]`, `identity=NAME`, `facility=NAME`.
+    fn parse(options: &str) -> Result<Syslog> {
         let mut seen = Vec::new();
         let mut syslog = Syslog {
             server: Server::Unix(SYSLOG_SOCKETS.iter().map(PathBuf::from).collect()),
@@ -200,8 +223,6 @@ impl Syslog {
                 _ => return Err(bad()),
             }
         }
-        let socket = syslog.connect().map_err(|error| Error::system("syslog logger", &error))?;
-        syslog.socket.replace(Some(socket));
         Ok(syslog)
     }
 

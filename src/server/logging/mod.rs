@@ -4,7 +4,8 @@
 //! after it in Tarantool's plain or JSON form. A message is written at once when the destination
 //! takes it without waiting; else it goes to a bounded queue that a thread empties, so that a
 //! stalled disk or a reader that sleeps never stops the thread that owns the data. When the queue
-//! is full, messages are dropped, and how many is written as soon as there is room.
+//! is full, messages are dropped, and how many is written as soon as there is room; `nonblock =
+//! false` asks to wait for room instead.
 //!
 //! # Invariants
 //! - Messages are written in the order in which they were said.
@@ -29,6 +30,7 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::base::error::Result;
 use crate::builtin::log as levels;
+use destination::Destination;
 use record::{Format, Record};
 
 /// Longest wait for the queue at the end of the process.
@@ -72,10 +74,15 @@ impl levels::Sink for Sink {
     fn configure(
         &self,
         destination: Option<&str>,
-        _nonblock: Option<bool>,
+        nonblock: Option<bool>,
         format: &str,
     ) -> Result<()> {
-        queue::configure(destination, if format == "json" { Format::Json } else { Format::Plain })
+        let format = if format == "json" { Format::Json } else { Format::Plain };
+        queue::configure(destination, nonblock == Some(false), format)
+    }
+
+    fn check(&self, destination: Option<&str>) -> Result<()> {
+        Destination::check(destination)
     }
 
     fn rotate(&self) {
@@ -99,7 +106,7 @@ impl Subscriber for Sayer {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event()
             && (metadata.target() == record::LUA
-                || record::level_of(*metadata.level()) <= levels::level())
+                || record::level_of(*metadata.level()) <= levels::level_of(metadata.target()))
     }
 
     fn event(&self, event: &Event<'_>) {

@@ -20,6 +20,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     destination: None,
     name: None,
     format: Format::Bare,
+    waits: false,
     queue: VecDeque::new(),
     queued_size: 0,
     is_writing: false,
@@ -35,6 +36,8 @@ struct State {
     /// What `destination` was opened by.
     name: Option<String>,
     format: Format,
+    /// Whoever speaks waits for room in a full queue.
+    waits: bool,
     queue: VecDeque<(Arc<Shared>, String)>,
     queued_size: usize,
     /// The thread writes a message that it has taken off the queue.
@@ -65,6 +68,9 @@ fn stderr() -> Arc<Shared> {
 /// Writes a message or queues it.
 pub(super) fn say(record: &Record) {
     let mut state = lock();
+    while state.waits && state.queued_size >= LOG_QUEUE_SIZE_MAX {
+        state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
     let shared = state.destination.get_or_insert_with(stderr).clone();
     let format = state.format;
     if !state.queue.is_empty() || state.is_writing {
@@ -102,7 +108,7 @@ impl State {
     }
 
     fn push_text(&mut self, shared: Arc<Shared>, text: String) {
-        if self.queued_size + text.len() > LOG_QUEUE_SIZE_MAX {
+        if !self.waits && self.queued_size + text.len() > LOG_QUEUE_SIZE_MAX {
             self.lost += 1;
             return;
         }
@@ -130,6 +136,9 @@ fn write_queued() {
             continue;
         };
         state.queued_size -= text.len();
+        if state.waits {
+            CHANGED.notify_all();
+        }
         state.is_writing = true;
         drop(state);
         shared.lock().write(text.as_bytes());
@@ -144,8 +153,9 @@ fn write_queued() {
     }
 }
 
-/// Opens another destination and sets the form. Nothing changes when that fails.
-pub(super) fn configure(name: Option<&str>, format: Format) -> Result<()> {
+/// Opens another destination and sets the form, and whether a full queue is waited for. Nothing
+/// changes when that fails.
+pub(super) fn configure(name: Option<&str>, waits: bool, format: Format) -> Result<()> {
     let mut state = lock();
     if state.name.as_deref() != name {
         let destination = Destination::open(name)?;
@@ -153,6 +163,7 @@ pub(super) fn configure(name: Option<&str>, format: Format) -> Result<()> {
         state.name = name.map(str::to_owned);
     }
     state.format = format;
+    state.waits = waits;
     Ok(())
 }
 
