@@ -164,7 +164,8 @@ local constants = {version = native.version, package = native.package}
 
 local function all()
     local result = {}
-    for name, value in pairs(constants) do
+    -- `pairs` would ask the metatable, and so this function again.
+    for name, value in next, constants do
         result[name] = value
     end
     for name, read in pairs(facts) do
