@@ -62,14 +62,7 @@ impl Database {
         if context.transaction().is_none() && (waits || !self.has_room()) {
             return None;
         }
-        let is_simple = {
-            let space = self.schema().space(space_id)?;
-            let triggers = space.triggers();
-            space.ddl().is_none()
-                && space.constraints().is_none()
-                && triggers.before_replace.is_empty()
-                && triggers.on_replace.is_empty()
-        };
+        let is_simple = !self.schema().space(space_id)?.may_run_functions();
         if is_simple { self.replace(space_id, tuple).ok().flatten() } else { None }
     }
 

@@ -115,6 +115,19 @@ impl Space {
         self.constraints.as_ref()
     }
 
+    /// Whether a change may run code of the application.
+    #[inline]
+    pub(crate) fn may_run_functions(&self) -> bool {
+        let triggers = &self.shared.triggers;
+        self.ddl.is_some()
+            || self.constraints.is_some()
+            || !triggers.before_replace.is_empty()
+            || !triggers.on_replace.is_empty()
+            // An alteration under way may add constraints.
+            || self.shared.is_observed.get()
+            || self.format.has_default_functions()
+    }
+
     /// The format of new tuples.
     #[inline]
     pub fn format(&self) -> &'static Format {

@@ -208,7 +208,7 @@ test:test('triggers', function(case)
 end)
 
 test:test('defaults', function(case)
-    case:plan(10)
+    case:plan(11)
     make('count', 'function(value, tuple) return (value or 0) + #tuple end')
     make('nothing', 'function() end')
     local function create(...)
@@ -226,6 +226,12 @@ test:test('defaults', function(case)
     case:is_deeply(space:replace({1, 2}):totable(), {1, 2, 5}, 'not in place of a value')
     space:upsert({2}, {})
     case:is_deeply(space:get(2):totable(), {2, 101, 5}, 'an upsert has them too')
+    box.begin()
+    for number = 3, 300 do
+        space:replace({number})
+    end
+    box.commit()
+    case:is(space:get(300).size, 101, 'compiled code has them as well')
     local id = box.func.count.id
     fails(case, ("Can't drop function %d: function is referenced by field default value")
         :format(id), box.schema.func.drop, 'count')

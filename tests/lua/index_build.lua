@@ -148,7 +148,7 @@ test:test('another primary key', function(case)
 end)
 
 test:test('formats', function(case)
-    case:plan(4)
+    case:plan(6)
     local space = filled('s', 'tree', function(id) return {id, id} end)
     local function check()
         space:format({{'id', 'unsigned'}, {'value', 'unsigned'}})
@@ -163,6 +163,24 @@ test:test('formats', function(case)
     space:replace({1, 1})
     ok = interleave(check, function(turn) space:replace({COUNT + turn, turn}) end)
     case:ok(ok and space:format()[2].name == 'value', 'a format that all have is taken')
+    box.schema.func.create('is_small', {
+        body = 'function(value) return value < 100000 end', is_deterministic = true,
+    })
+    local function constrain()
+        space:format({{'id', 'unsigned'}, {'value', 'unsigned', constraint = 'is_small'}})
+    end
+    local function write(turn, value)
+        box.begin()
+        for id = 1, 300 do
+            space:replace({id, turn == 2 and value or id})
+        end
+        box.commit()
+    end
+    ok, err = interleave(constrain, function(turn) write(turn, 100000) end)
+    fails(case, "Check constraint 'is_small' failed for field '2 (value)'", ok, err)
+    write(2, 1)
+    ok = interleave(constrain, function(turn) write(turn, 99999) end)
+    case:ok(ok, 'and a constraint that all satisfy')
     space:drop()
 end)
 

@@ -63,6 +63,12 @@ impl Format {
         self.default_field_count > 0
     }
 
+    /// Whether some field has a default that a function computes.
+    pub fn has_default_functions(&self) -> bool {
+        let fields = &self.fields()[..self.default_field_count as usize];
+        fields.iter().any(|field| field.default_func != 0)
+    }
+
     /// The tuple's bytes with the defaults of fields that are nil or absent, or nothing when no
     /// default applies. `compute` calls the function of a default that has one; it is given the
     /// function's id and the literal default.
