@@ -149,7 +149,7 @@ fn identification_tells_what_there_is() {
     let mut client = server.connect();
     let id = body(&[(key::VERSION, number(10)), (key::FEATURES, array(&[number(2), number(900)]))]);
     let told = client.request(kind::ID, &id).text;
-    assert_eq!(told, r#"{84: 10, 85: [0, 1, 2, 3, 4, 5, 6, 11], 91: "chap-sha1"}"#);
+    assert_eq!(told, r#"{84: 10, 85: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11], 91: "chap-sha1"}"#);
 }
 
 #[test]

@@ -8,7 +8,7 @@ local tap = require('tap')
 box.cfg{listen = '127.0.0.1:0'}
 
 local test = tap.test('net_box')
-test:plan(110)
+test:plan(113)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -136,6 +136,7 @@ test:is(message(remote.insert, remote, {5}, {timeout = 'x'}),
 local bare = net_box.connect(uri, {fetch_schema = false})
 test:is(bare.schema_version, nil, 'the schema is not fetched')
 test:is_deeply(bare.space.test:get(1):totable(), {1, 'c'}, 'a space by name')
+test:is(bare.space.test:get(1).text, 'c', 'its tuples have names')
 test:is_deeply(bare.space[space.id].index.text:select('b')[1]:totable(), {2, 'b'}, 'an index')
 test:is(message(bare.space.none.get, bare.space.none, 1), "Space 'none' does not exist", 'none')
 bare:close()
@@ -157,7 +158,11 @@ test:is(connection:call('add', {1, 2}), 3, 'call')
 test:is_deeply({connection:call('stored', {7})}, {7, 'alice'}, 'a stored function')
 test:is(connection:call('holder:get'), 5, 'a method')
 test:is_deeply({connection:eval('return ...', {1, {a = 2}, 'x'})}, {1, {a = 2}, 'x'}, 'eval')
-test:is_deeply({connection:call('tuples')}, {{1, 'c'}, {{1, 'c'}, {2, 'b'}}}, 'tuples')
+local one, several = connection:call('tuples')
+test:ok(box.tuple.is(one) and box.tuple.is(several[2]), 'tuples are tuples')
+test:is_deeply({one.text, several[2].text}, {'c', 'b'}, 'with the names of their fields')
+test:is(connection:eval('local t = ... return box.tuple.is(t) and t.text', {one}), 'c',
+    'as arguments, too')
 test:is(message(connection.call, connection, 'none'), "Procedure 'none' is not defined", 'none')
 ok, err = pcall(connection.eval, connection,
     'box.error(box.error.new({code = 5, reason = "why", type = "Mine"}))')

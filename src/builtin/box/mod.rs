@@ -28,6 +28,7 @@ mod stat;
 mod transaction;
 mod trigger;
 mod tuple;
+mod tuple_extension;
 
 use crate::base::error::Result;
 use crate::base::version;

@@ -430,7 +430,7 @@ function methods:call(name, arguments, options)
     check_arguments(arguments, 'call', 'func_name')
     check.options(options, REQUEST_OPTIONS, 2)
     return results(options, request(self._connection or self, self._stream_id, options, KIND.CALL,
-        read.values, tostring(name), arguments or {}))
+        read.values, tostring(name), arguments or {}, self._transport:takes_tuples()))
 end
 
 function methods:eval(code, arguments, options)
@@ -438,7 +438,7 @@ function methods:eval(code, arguments, options)
     check_arguments(arguments, 'eval', 'expression')
     check.options(options, REQUEST_OPTIONS, 2)
     return results(options, request(self._connection or self, self._stream_id, options, KIND.EVAL,
-        read.values, code, arguments or {}))
+        read.values, code, arguments or {}, self._transport:takes_tuples()))
 end
 
 function methods:execute(query, parameters, sql_options, options)

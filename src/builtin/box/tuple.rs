@@ -16,6 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 
 use super::argument::{Buffer, encode_array};
+use super::tuple_extension;
 use crate::base::error::{Error, Result, Type};
 use crate::builtin::serializer::{self, CdataCodec, Config};
 use crate::client_error;
@@ -228,7 +229,7 @@ fn lua_tuple_prepare(cx: Context<'_>) -> Result<usize> {
         CdataCodec {
             encode: |_, _, cdata, out, _| {
                 if let Some(tuple) = LuaTuple::read(cdata) {
-                    out.extend_from_slice(tuple.data());
+                    tuple_extension::write(tuple, out);
                 }
                 Ok(())
             },
@@ -236,12 +237,7 @@ fn lua_tuple_prepare(cx: Context<'_>) -> Result<usize> {
             is_binary: false,
         },
     );
-    // A tuple extension: format id, then the array; the format is the sender's, so it is dropped.
-    serializer::register_ext(7, |cx, payload| {
-        let mut reader = Reader::new(payload);
-        reader.skip();
-        serializer::push_next(cx, &mut reader, &Config::DEFAULT)
-    });
+    serializer::register_ext(mp::EXT_TUPLE, tuple_extension::push);
     Ok(0)
 }
 

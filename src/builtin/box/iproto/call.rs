@@ -13,6 +13,7 @@ use super::client::{Client, feature};
 use crate::base::error::Result;
 use crate::builtin::r#box::space::database;
 use crate::builtin::r#box::tuple::LuaTuple;
+use crate::builtin::r#box::tuple_extension;
 use crate::builtin::serializer::{self, Config, Field};
 use crate::client_error;
 use crate::db::{Database, access};
@@ -35,6 +36,8 @@ struct Call<'a> {
     /// Arguments, and how many.
     arguments: Reader<'a>,
     count: u32,
+    /// What the formats of tuples among them are.
+    formats: Option<&'a [u8]>,
 }
 
 impl<'a> Call<'a> {
@@ -45,7 +48,7 @@ impl<'a> Call<'a> {
         }
         let is_eval = row.header.request_type() == Some(kind::EVAL);
         let wanted = if is_eval { key::EXPR } else { key::FUNCTION_NAME };
-        let (mut text, mut arguments) = (None, Reader::new(&[0x90]));
+        let (mut text, mut arguments, mut formats) = (None, Reader::new(&[0x90]), None);
         let mut reader = Reader::new(row.body);
         for _ in 0..reader.read_map_len().ok_or_else(bad)? {
             let name = reader.read_uint().ok_or_else(bad)?;
@@ -61,12 +64,14 @@ impl<'a> Call<'a> {
                 text = Reader::new(value).read_str();
             } else if name == u64::from(key::TUPLE) {
                 arguments = Reader::new(value);
+            } else if name == u64::from(key::TUPLE_FORMATS) {
+                formats = Some(value);
             }
         }
         let missing = || key::name(u64::from(wanted)).unwrap_or("?");
         let text = text.ok_or_else(|| client_error!(ER_MISSING_REQUEST_FIELD, missing()))?;
         let count = arguments.read_array_len().ok_or_else(bad)?;
-        Ok(Call { text, is_eval, arguments, count })
+        Ok(Call { text, is_eval, arguments, count, formats })
     }
 }
 
@@ -98,9 +103,9 @@ fn lua_iproto_run(cx: Context<'_>) -> Result<usize> {
     let mut arguments = call.arguments;
     let count = i32::try_from(call.count).unwrap_or(i32::MAX);
     cx.reserve(count.saturating_add(8))?;
-    for _ in 0..count {
-        serializer::push_next(cx, &mut arguments, &Config::DEFAULT)?;
-    }
+    tuple_extension::with_formats(call.formats, || {
+        (0..count).try_for_each(|_| serializer::push_next(cx, &mut arguments, &Config::DEFAULT))
+    })?;
     cx.call_through(own + count, -1);
     Ok(cx.top() as usize)
 }
@@ -202,18 +207,27 @@ pub(super) fn encode(
     meta: Meta,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let is_extended = client.has_feature(feature::ERROR_EXTENSION);
-    let config = Config { encode_error_as_ext: is_extended, ..Config::DEFAULT };
-    let data = reply::begin_data(out, u32::from(kind::OK), meta, 0);
-    let count = if row.header.request_type() == Some(kind::CALL_16) {
-        encode_16(cx, base, out, &config)?
-    } else {
+    let encode_error_as_ext = client.has_feature(feature::ERROR_EXTENSION);
+    let config = Config { encode_error_as_ext, ..Config::DEFAULT };
+    let is_extended = client.has_feature(feature::CALL_RET_TUPLE_EXTENSION);
+    let data = reply::begin_data(out, u32::from(kind::OK), meta, u8::from(is_extended));
+    let is_old = row.header.request_type() == Some(kind::CALL_16);
+    let mut write = || {
+        if is_old {
+            return encode_16(cx, base, out, &config);
+        }
         for index in base + 1..=cx.top() {
             serializer::encode(cx, index, out, &config)?;
         }
-        cx.top() - base
+        Ok(cx.top() - base)
     };
-    data.set_count(out, count.cast_unsigned());
+    let (count, formats) =
+        if is_extended { tuple_extension::collect(write) } else { (write(), Vec::new()) };
+    data.set_count(out, count?.cast_unsigned());
+    if is_extended {
+        out.push(key::TUPLE_FORMATS);
+        tuple_extension::write_formats(&formats, out);
+    }
     data.end(out);
     Ok(())
 }

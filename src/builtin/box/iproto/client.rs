@@ -52,11 +52,17 @@ pub(super) mod feature {
     pub const SPACE_AND_INDEX_NAMES: u8 = 5;
     /// `WATCH_ONCE`.
     pub const WATCH_ONCE: u8 = 6;
+    /// Tuples among the results of requests for data are extensions.
+    pub const DML_TUPLE_EXTENSION: u8 = 7;
+    /// Tuples among the results of calls are extensions.
+    pub const CALL_RET_TUPLE_EXTENSION: u8 = 8;
+    /// Tuples among the arguments of calls are extensions.
+    pub const CALL_ARG_TUPLE_EXTENSION: u8 = 9;
     /// `IS_SYNC` of transactions.
     pub const IS_SYNC: u8 = 11;
 
     /// What this server has.
-    pub const ALL: [u8; 8] = [
+    pub const ALL: [u8; 11] = [
         STREAMS,
         TRANSACTIONS,
         ERROR_EXTENSION,
@@ -64,6 +70,9 @@ pub(super) mod feature {
         PAGINATION,
         SPACE_AND_INDEX_NAMES,
         WATCH_ONCE,
+        DML_TUPLE_EXTENSION,
+        CALL_RET_TUPLE_EXTENSION,
+        CALL_ARG_TUPLE_EXTENSION,
         IS_SYNC,
     ];
 }

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use super::client::{Client, feature};
 use crate::base::error::{Error, Result};
-use crate::builtin::r#box::session;
+use crate::builtin::r#box::{session, tuple_extension};
 use crate::client_error;
 use crate::db::authentication::{CHAP_SHA1, Proof};
 use crate::db::{After, BeginOptions, Database, Isolation, SelectOptions, access};
 use crate::lua;
 use crate::memtx::IteratorType;
 use crate::net::iproto::reply::{self, Meta};
+use crate::tuple::Tuple;
 use crate::value::mp::{self, Reader};
 use crate::xrow::iproto::{key, kind};
 use crate::xrow::{Request, Row};
@@ -27,9 +28,9 @@ const PROTOCOL_VERSION: u64 = 10;
 pub(super) fn execute(client: &Client, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> Result<()> {
     let database = crate::builtin::r#box::space::database()?;
     match row.header.request_type().unwrap_or(u16::MAX) {
-        kind::SELECT => select(database, row, meta, out),
+        kind::SELECT => select(database, client, row, meta, out),
         kind::INSERT | kind::REPLACE | kind::UPDATE | kind::DELETE | kind::UPSERT => {
-            change(database, row, meta, out)
+            change(database, client, row, meta, out)
         }
         kind::BEGIN => begin(database, row).map(|()| reply::ok(out, meta)),
         kind::COMMIT => commit(database, row).map(|()| reply::ok(out, meta)),
@@ -77,7 +78,13 @@ fn resolve(database: &Database, request: &mut Request<'_>) -> Result<()> {
     Ok(())
 }
 
-fn select(database: &Database, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> Result<()> {
+fn select(
+    database: &Database,
+    client: &Client,
+    row: &Row<'_>,
+    meta: Meta,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let mut request = Request::decode(row, true)?;
     resolve(database, &mut request)?;
     let iterator = IteratorType::from_number(request.iterator)
@@ -97,31 +104,58 @@ fn select(database: &Database, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> 
     let key = request.key.unwrap_or(&[0x90]);
     let selection = database.select(request.space_id, request.index_id, key, &options)?;
     let position = selection.position.filter(|_| request.fetch_position);
-    let data = reply::begin_data(out, u32::from(kind::OK), meta, u8::from(position.is_some()));
-    for tuple in &selection.tuples {
-        out.extend_from_slice(tuple.data());
-    }
+    let is_extended = client.has_feature(feature::DML_TUPLE_EXTENSION);
+    let more = u8::from(position.is_some()) + u8::from(is_extended);
+    let data = reply::begin_data(out, u32::from(kind::OK), meta, more);
+    let formats = write_tuples(&selection.tuples, is_extended, out);
     data.set_count(out, selection.tuples.len() as u32);
     if let Some(position) = position {
         out.push(key::POSITION);
         mp::write_str(out, &position);
     }
-    data.end(out);
+    end_data(data, formats, out);
     Ok(())
 }
 
-fn change(database: &Database, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> Result<()> {
+/// Writes tuples; as extensions, the formats they need are returned.
+fn write_tuples(tuples: &[Tuple], is_extended: bool, out: &mut Vec<u8>) -> Option<Vec<u16>> {
+    if !is_extended {
+        tuples.iter().for_each(|tuple| out.extend_from_slice(tuple.data()));
+        return None;
+    }
+    let mut formats = Vec::new();
+    for tuple in tuples {
+        tuple_extension::write_extension(tuple, &mut formats, out);
+    }
+    Some(formats)
+}
+
+fn end_data(data: reply::Data, formats: Option<Vec<u16>>, out: &mut Vec<u8>) {
+    if let Some(formats) = formats {
+        out.push(key::TUPLE_FORMATS);
+        tuple_extension::write_formats(&formats, out);
+    }
+    data.end(out);
+}
+
+fn change(
+    database: &Database,
+    client: &Client,
+    row: &Row<'_>,
+    meta: Meta,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let mut request = Request::decode(row, true)?;
     resolve(database, &mut request)?;
     // The log names spaces by id.
     (request.space_name, request.index_name) = (None, None);
     let tuple = database.execute(&request)?;
-    let data = reply::begin_data(out, u32::from(kind::OK), meta, 0);
-    if let Some(tuple) = &tuple {
-        out.extend_from_slice(tuple.data());
-        data.set_count(out, 1);
-    }
-    data.end(out);
+    let is_extended = client.has_feature(feature::DML_TUPLE_EXTENSION);
+    let data = reply::begin_data(out, u32::from(kind::OK), meta, u8::from(is_extended));
+    let tuples = tuple.as_ref().map(std::slice::from_ref).unwrap_or_default();
+    let formats = write_tuples(tuples, is_extended, out);
+    data.set_count(out, tuples.len() as u32);
+    end_data(data, formats, out);
     Ok(())
 }
 

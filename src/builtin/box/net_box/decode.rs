@@ -7,6 +7,7 @@ use super::transport;
 use crate::base::error::{Error, Result};
 use crate::builtin::r#box::argument::encode_array;
 use crate::builtin::r#box::trigger::push_tuple;
+use crate::builtin::r#box::tuple_extension;
 use crate::builtin::serializer::{self, Config};
 use crate::lua::{Context, Module};
 use crate::tuple::{FieldDef, Format, FormatDef, Tuple};
@@ -67,10 +68,13 @@ fn lua_net_box_read_values(cx: Context<'_>) -> Result<usize> {
     with_row(cx, |row| {
         let (mut reader, count) = data(&row);
         cx.new_table(count.min(1 << 16) as usize, 0);
-        for number in 1..=count.cast_signed() {
-            serializer::push_next(cx, &mut reader, &Config::DEFAULT)?;
-            cx.raw_set_index(-2, number);
-        }
+        tuple_extension::with_formats(find(row.body, key::TUPLE_FORMATS), || {
+            for number in 1..=count.cast_signed() {
+                serializer::push_next(cx, &mut reader, &Config::DEFAULT)?;
+                cx.raw_set_index(-2, number);
+            }
+            Ok::<_, Error>(())
+        })?;
         cx.push_integer(i64::from(count));
         Ok(2)
     })
@@ -85,12 +89,20 @@ fn lua_net_box_read_tuples(cx: Context<'_>) -> Result<usize> {
     with_row(cx, |row| {
         let (mut reader, count) = data(&row);
         cx.new_table(count.min(1 << 16) as usize, 0);
-        for number in 1..=count.cast_signed() {
-            let bytes = reader.skip().unwrap_or(&[0x90]);
-            let tuple = Tuple::new(format, bytes).or_else(|_| Tuple::new_runtime(bytes))?;
-            push_tuple(cx, Some(&tuple));
-            cx.raw_set_index(-2, number);
-        }
+        tuple_extension::with_formats(find(row.body, key::TUPLE_FORMATS), || {
+            for number in 1..=count.cast_signed() {
+                let tuple = match reader.read_ext() {
+                    Some((_, payload)) => tuple_extension::read(payload)?,
+                    None => {
+                        let bytes = reader.skip().unwrap_or(&[0x90]);
+                        Tuple::new(format, bytes).or_else(|_| Tuple::new_runtime(bytes))?
+                    }
+                };
+                push_tuple(cx, Some(&tuple));
+                cx.raw_set_index(-2, number);
+            }
+            Ok::<_, Error>(())
+        })?;
         cx.push_integer(i64::from(count));
         match find(row.body, key::POSITION).and_then(|value| Reader::new(value).read_str()) {
             Some(position) => cx.push_bytes(position),

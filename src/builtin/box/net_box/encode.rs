@@ -7,6 +7,7 @@ use super::{is_given, transport};
 use crate::base::error::{Error, Result};
 use crate::builtin::r#box::argument::{Buffer, encode_array, is_array};
 use crate::builtin::r#box::tuple::LuaTuple;
+use crate::builtin::r#box::tuple_extension;
 use crate::builtin::serializer::{self, Config};
 use crate::client_error;
 use crate::db::authentication::{CHAP_SHA1, scramble};
@@ -50,7 +51,7 @@ fn lua_net_box_send(cx: Context<'_>) -> Result<usize> {
             let is_eval = request_type == kind::EVAL;
             let name = if is_eval { key::EXPR } else { key::FUNCTION_NAME };
             body.text(name, cx.check_bytes(FIRST)?);
-            body.array(key::TUPLE, cx, FIRST + 1)?;
+            call_arguments(cx, &mut body)?;
         }
         kind::BEGIN | kind::COMMIT => transaction(cx, &mut body)?,
         kind::WATCH | kind::UNWATCH | kind::WATCH_ONCE => {
@@ -201,6 +202,19 @@ fn change_by_key(cx: Context<'_>, request_type: u16, body: &mut Body) -> Result<
     body.array(key::KEY, cx, FIRST + 2)?;
     if request_type == kind::UPDATE {
         body.array(key::TUPLE, cx, FIRST + 3)?;
+    }
+    Ok(())
+}
+
+/// name, arguments, whether the server takes tuples with their formats
+fn call_arguments(cx: Context<'_>, body: &mut Body) -> Result<()> {
+    if !cx.boolean(FIRST + 2) {
+        return body.array(key::TUPLE, cx, FIRST + 1);
+    }
+    let (result, formats) = tuple_extension::collect(|| body.array(key::TUPLE, cx, FIRST + 1));
+    result?;
+    if !formats.is_empty() {
+        tuple_extension::write_formats(&formats, body.key(key::TUPLE_FORMATS));
     }
     Ok(())
 }

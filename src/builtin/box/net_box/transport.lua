@@ -24,10 +24,13 @@ local KIND = {
 }
 local ERROR = 32768
 
--- The protocol that this client speaks: its version and features.
+-- The protocol that this client speaks: its version and features. Without the schema, tuples bring
+-- their formats along; with it, it knows them.
 local PROTOCOL_VERSION = 10
-local FEATURES = {0, 1, 2, 3, 4, 5, 6, 11}
-local WATCHERS, WATCH_ONCE = 3, 6
+local FEATURES = {0, 1, 2, 3, 4, 5, 6, 8, 9, 11}
+local FEATURES_WITHOUT_SCHEMA = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11}
+local CALL_ARG_TUPLE_EXTENSION = 9
+local WATCHERS = 3
 
 -- Views that make up the schema, in the order in which they are asked for.
 local SCHEMA = {{'spaces', 281}, {'indexes', 289}, {'collations', 277}, {'sequences', 341}}
@@ -162,7 +165,8 @@ local function round_trip(self, kind, ...)
 end
 
 local function identify(self)
-    local reply = round_trip(self, KIND.ID, PROTOCOL_VERSION, FEATURES)
+    local reply = round_trip(self, KIND.ID, PROTOCOL_VERSION,
+        self.options.fetch_schema == false and FEATURES_WITHOUT_SCHEMA or FEATURES)
     if reply ~= KIND.OK then
         -- A server that is older than the request.
         return 0, {}
@@ -348,8 +352,9 @@ function Transport:unwatch(key)
     end
 end
 
-function Transport:has_watch_once()
-    return self.features[WATCH_ONCE] == true
+-- Whether the server takes tuples among the arguments of calls as such.
+function Transport:takes_tuples()
+    return self.features[CALL_ARG_TUPLE_EXTENSION] == true
 end
 
 return module
