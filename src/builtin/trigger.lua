@@ -8,6 +8,17 @@ local error, pairs, select, type = error, pairs, select, type
 -- Event name to an array of {name, handler, is_deleted}.
 local events = {}
 
+-- Prefixes of event names to functions that are called when such an event has changed.
+local observers = {}
+
+local function changed(event)
+    for prefix, observer in pairs(observers) do
+        if event:sub(1, #prefix) == prefix then
+            observer(event)
+        end
+    end
+end
+
 local function is_callable(value)
     if type(value) == 'function' then
         return true
@@ -61,6 +72,7 @@ local function set(...)
         end
     end
     events[event] = copy
+    changed(event)
     return handler
 end
 
@@ -83,6 +95,7 @@ local function del(...)
     end
     list[position].is_deleted = true
     events[event] = #copy > 0 and copy or nil
+    changed(event)
     return list[position].handler
 end
 
@@ -153,4 +166,7 @@ return {
     call = call,
     info = info,
     pairs = trigger_pairs,
+    _internal = {
+        observe = function(prefix, observer) observers[prefix] = observer end,
+    },
 }

@@ -10,6 +10,7 @@
 mod call;
 mod client;
 mod dispatch;
+mod packet;
 mod request;
 
 use std::cell::RefCell;
@@ -62,7 +63,7 @@ pub(super) fn traffic() -> Traffic {
 
 /// Adds the natives.
 pub(super) fn add(module: Module<'_>) -> Module<'_> {
-    client::add(call::add(module))
+    packet::add(client::add(call::add(module)))
         .function("iproto_listen", lua_iproto_listen)
         .function("iproto_addresses", lua_iproto_addresses)
         .function("iproto_configure", lua_iproto_configure)

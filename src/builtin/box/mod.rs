@@ -45,6 +45,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("health", include_str!("health.lua")),
     ("info", include_str!("info.lua")),
     ("iproto", include_str!("iproto.lua")),
+    ("iproto/packet", include_str!("iproto/packet.lua")),
     ("schema", include_str!("schema.lua")),
     ("schema/collation", include_str!("schema/collation.lua")),
     ("schema/format", include_str!("schema/format.lua")),

@@ -236,6 +236,8 @@ impl Connection {
             if end > 0 {
                 let tail = self.cut(&mut input, end);
                 self.run(client, Rc::new(Work::new(std::mem::replace(&mut input, tail))));
+                // More may be waiting in the socket: let others go first.
+                fiber::yield_now();
             }
             match rest {
                 Ok(size) => missing = size,

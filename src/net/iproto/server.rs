@@ -263,16 +263,6 @@ impl Server {
         self.shared.connections.borrow().len()
     }
 
-    /// Serves a socket that somebody else has connected.
-    pub fn adopt(&self, stream: std::net::TcpStream, peer: &str) -> Result<()> {
-        let adopt = || {
-            stream.set_nonblocking(true)?;
-            let stream = tokio::net::TcpStream::from_std(stream)?;
-            start(&self.shared, Stream::Tcp(stream), peer.to_owned(), &self.service)
-        };
-        adopt().map_err(|error: io::Error| Error::system("accept", &error))
-    }
-
     /// Stops listening, lets the requests under way end for so long, and closes the connections.
     /// Yields.
     pub fn stop(&self, patience: Duration) {

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use super::client::{Client, feature};
+use super::packet;
 use crate::base::error::Result;
 use crate::builtin::r#box::space::database;
 use crate::builtin::r#box::tuple::LuaTuple;
@@ -129,6 +130,9 @@ fn push_function(cx: Context<'_>, database: &Database, name: &[u8]) -> Result<()
         }
     } else {
         access::check_lua_call(database, &text, is_builtin(name))?;
+    }
+    if packet::push_exported(cx, name) {
+        return Ok(());
     }
     find_global(cx, name).ok_or_else(|| client_error!(ER_NO_SUCH_PROC, text))
 }

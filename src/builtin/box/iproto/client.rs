@@ -278,6 +278,20 @@ fn call_watcher(function: usize, session: u64, arguments: Option<(&[u8], u64)>) 
     })
 }
 
+/// Sends a packet to the client of a session.
+pub(super) fn send_to(id: u64, packet: &[u8]) -> Result<()> {
+    let session = session::find(id).ok_or_else(|| crate::client_error!(ER_NO_SUCH_SESSION, id))?;
+    if session.kind() != SessionKind::Binary {
+        return Err(crate::client_error!(ER_WRONG_SESSION_TYPE, session.kind().name()));
+    }
+    let client = CLIENTS.with_borrow(|clients| clients.get(&id).and_then(Weak::upgrade));
+    let connection = client.and_then(|client| client.connection.upgrade());
+    let connection = connection.ok_or_else(|| crate::client_error!(ER_SESSION_CLOSED))?;
+    connection.push(packet);
+    fiber::spawn("iproto.send", move || connection.flush());
+    Ok(())
+}
+
 /// Adds the natives.
 pub(super) fn add(module: Module<'_>) -> Module<'_> {
     module

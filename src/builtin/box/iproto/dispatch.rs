@@ -18,13 +18,14 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::client::{Client, Stream, schema_version};
-use super::{call, request};
+use super::{call, packet, request};
 use crate::base::error::{Error, Result};
 use crate::builtin::r#box::session;
 use crate::client_error;
 use crate::db::Database;
 use crate::db::batch::{self, Batch, Submitted};
 use crate::fiber;
+use crate::lua::{self, Context, LuaFiber, Reference};
 use crate::net::iproto::reply::{self, Meta};
 use crate::net::iproto::{Connection, Parked, Work};
 use crate::xrow::Row;
@@ -88,8 +89,11 @@ pub(super) fn run(client: &Client, connection: &Rc<Connection>, work: &Rc<Work>,
         replies: Replies::default(),
         attached: None,
     };
-    while let Some(packet) = work.take(round) {
-        runner.packet(packet);
+    // A request that cancelled its fiber must not take the next ones along.
+    while !fiber::current().is_cancelled()
+        && let Some(packet) = work.take(round)
+    {
+        runner.run_packet(packet);
         if runner.replies.bytes.len() >= FLUSH_SIZE {
             runner.settle();
         }
@@ -120,7 +124,7 @@ impl Runner<'_> {
     }
 
     /// Runs one packet, unless its stream is busy.
-    fn packet(&mut self, packet: &[u8]) {
+    fn run_packet(&mut self, packet: &[u8]) {
         self.connection.count_request();
         let row = match Row::decode_packet(packet) {
             Ok(row) => row,
@@ -133,21 +137,22 @@ impl Runner<'_> {
         if self.attached.as_ref().is_some_and(|(attached, _)| *attached != id) {
             self.detach();
         }
+        let header = &packet[..packet.len() - row.body.len()];
         if id == 0 {
-            return self.execute(&row);
+            return self.execute(&row, header);
         }
         match self.client.stream(id) {
             Ok(stream) if stream.is_busy.get() && self.attached.is_none() => {
                 stream.queue.borrow_mut().push_back(packet.to_vec());
                 self.connection.count_queued(true);
             }
-            Ok(stream) => self.stream_packet(id, &stream, &row),
+            Ok(stream) => self.stream_packet(id, &stream, &row, header),
             Err(error) => self.fail(row.header.sync, &error),
         }
     }
 
     /// Runs a packet of a stream and those that came for it meanwhile.
-    fn stream_packet(&mut self, id: u64, stream: &Rc<Stream>, row: &Row<'_>) {
+    fn stream_packet(&mut self, id: u64, stream: &Rc<Stream>, row: &Row<'_>, header: &[u8]) {
         if self.attached.is_none() {
             stream.is_busy.set(true);
             if let (Some(transaction), Some(database)) =
@@ -157,14 +162,14 @@ impl Runner<'_> {
             }
             self.attached = Some((id, stream.clone()));
         }
-        self.execute(row);
+        self.execute(row, header);
         loop {
             let next = stream.queue.borrow_mut().pop_front();
             let Some(packet) = next else { break };
             self.connection.count_queued(false);
             // It was decoded once before it was queued.
             if let Ok(row) = Row::decode_packet(&packet) {
-                self.execute(&row);
+                self.execute(&row, &packet[..packet.len() - row.body.len()]);
             }
         }
     }
@@ -189,9 +194,12 @@ impl Runner<'_> {
     }
 
     /// Executes a request and writes its reply.
-    fn execute(&mut self, row: &Row<'_>) {
+    fn execute(&mut self, row: &Row<'_>, header: &[u8]) {
         let sync = row.header.sync;
         session::set_current_sync(sync);
+        if packet::is_overridden(row.header.kind) && self.run_override(row, header) {
+            return;
+        }
         let result = match row.header.request_type() {
             _ if is_outdated(row) => Err(client_error!(
                 ER_WRONG_SCHEMA_VERSION,
@@ -232,9 +240,10 @@ impl Runner<'_> {
         let parked = self.park();
         let mut mark = 0;
         let mut lost = false;
-        crate::lua::enter(|cx| {
+        lua::enter(|cx| {
             let top = cx.top();
             let called = call::run(cx, row);
+            forget_storage(cx);
             self.work.end_wait(self.round);
             if let Some((replies, submitted)) = parked.take() {
                 self.replies = replies;
@@ -255,6 +264,25 @@ impl Runner<'_> {
                 self.note(start, sync, mark);
             }
         });
+    }
+
+    /// Asks a Lua handler to answer. False: the server shall.
+    #[cold]
+    fn run_override(&mut self, row: &Row<'_>, header: &[u8]) -> bool {
+        let parked = self.park();
+        let result = lua::enter(|cx| packet::run_override(cx, row.header.kind, header, row.body));
+        self.work.end_wait(self.round);
+        if let Some((replies, submitted)) = parked.take() {
+            self.replies = replies;
+            self.batch.put_back(submitted);
+        }
+        match result.and_then(|is_answered| self.end_transaction(row).map(|()| is_answered)) {
+            Ok(is_answered) => is_answered,
+            Err(error) => {
+                self.fail(row.header.sync, &error);
+                true
+            }
+        }
     }
 
     /// Parks the replies so far. Who takes them first, the reader of the connection while the
@@ -292,6 +320,14 @@ impl Runner<'_> {
         }
         database.rollback()?;
         Err(client_error!(ER_FUNCTION_TX_ACTIVE))
+    }
+}
+
+/// The next request finds `fiber.storage` empty, as if its fiber were new.
+fn forget_storage(cx: Context<'_>) {
+    let lua_fiber = fiber::current().find_local::<LuaFiber>();
+    if let Some(storage) = lua_fiber.and_then(|lua_fiber| lua_fiber.storage.take()) {
+        cx.release(Reference::from_raw(storage));
     }
 }
 

@@ -22,7 +22,7 @@ use crate::xrow::iproto::{key, kind};
 use crate::xrow::{Request, Row};
 
 /// The version of the protocol that this server speaks.
-const PROTOCOL_VERSION: u64 = 10;
+pub(super) const PROTOCOL_VERSION: u64 = 10;
 
 /// Executes a request and appends its reply.
 pub(super) fn execute(client: &Client, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> Result<()> {
@@ -152,7 +152,7 @@ fn change(
     let tuple = database.execute(&request)?;
     let is_extended = client.has_feature(feature::DML_TUPLE_EXTENSION);
     let data = reply::begin_data(out, u32::from(kind::OK), meta, u8::from(is_extended));
-    let tuples = tuple.as_ref().map(std::slice::from_ref).unwrap_or_default();
+    let tuples = tuple.as_slice();
     let formats = write_tuples(tuples, is_extended, out);
     data.set_count(out, tuples.len() as u32);
     end_data(data, formats, out);
