@@ -90,7 +90,7 @@ end
 
 -- A table of few fields that shows more when it is called, because that costs more.
 local function callable(fields, details)
-    return setmetatable(fields, {__call = details, __serialize = function() return fields end})
+    return setmetatable(fields, {__call = details})
 end
 
 function facts.replication_anon()
