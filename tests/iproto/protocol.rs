@@ -118,6 +118,46 @@ fn eval(code: &str) -> Vec<u8> {
     body(&[(key::EXPR, text(code)), (key::TUPLE, array(&[]))])
 }
 
+/// The `sync` of each reply, and whether it is an error.
+fn outcomes(client: &mut Connection, count: usize) -> Vec<(u64, bool)> {
+    let mut outcomes: Vec<_> = (0..count)
+        .map(|_| client.read().expect("a reply"))
+        .map(|reply| (reply.sync, reply.kind & kind::ERROR != 0))
+        .collect();
+    outcomes.sort_unstable();
+    outcomes
+}
+
+#[test]
+fn what_the_log_loses_is_not_acknowledged() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let fault =
+        |is_on: bool| eval(&format!("box.error.injection.set('ERRINJ_WAL_WRITE', {is_on})"));
+    let gate = text("lost");
+    let mut sent = packet(kind::REPLACE, 1, 0, &change(&[number(1)]));
+    sent.extend(packet(kind::PING, 2, 0, &[]));
+    sent.extend(packet(kind::EVAL, 3, 0, &eval("return box.space.test:replace{2}")));
+    sent.extend(packet(kind::BEGIN, 4, 7, &[]));
+    sent.extend(packet(kind::INSERT, 5, 7, &change(&[number(3)])));
+    sent.extend(packet(kind::COMMIT, 6, 7, &[]));
+    // What follows a write in the same batch must not let it go unnoticed.
+    sent.extend(packet(kind::CALL, 7, 0, &call("wait_for", std::slice::from_ref(&gate))));
+    sent.extend(packet(kind::EVAL, 8, 0, &eval("box.space.test:replace{4} error('other')")));
+    client.request(kind::EVAL, &fault(true));
+    client.send(&sent);
+    let expected = [(1, true), (2, false), (3, true), (4, false), (5, false), (6, true), (8, true)];
+    assert_eq!(outcomes(&mut client, 7), expected);
+    client.request(kind::EVAL, &fault(false));
+    for id in 1..=4 {
+        assert_eq!(client.request(kind::SELECT, &select(id)).text, "[]", "{id}");
+    }
+    client.send(&packet(kind::CALL, 9, 0, &call("open", &[gate])));
+    assert_eq!(outcomes(&mut client, 2), [(7, false), (9, false)]);
+    client.send(&sent[..packet(kind::REPLACE, 1, 0, &change(&[number(1)])).len()]);
+    assert_eq!(client.read(), reply(1, "[[1]]"));
+}
+
 #[test]
 fn a_watcher_is_told_after_it_has_acknowledged() {
     let server = Server::start();
