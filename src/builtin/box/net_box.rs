@@ -192,7 +192,10 @@ fn lua_net_box_receive(cx: Context<'_>) -> Result<usize> {
 
 impl Transport {
     fn close(&self) {
-        self.is_closed.set(true);
+        if self.is_closed.replace(true) {
+            return;
+        }
+        self.stream.shutdown();
         self.fibers.borrow().iter().for_each(Fiber::wakeup);
     }
 

@@ -109,7 +109,10 @@ impl Connection {
 
     /// Closes it. Requests that are being executed end first; their replies go nowhere.
     pub fn close(&self) {
-        self.closing.set(Closing::Now);
+        if self.closing.replace(Closing::Now) != Closing::Now {
+            // At once: requests under way keep the socket itself for a while.
+            self.stream.shutdown();
+        }
         self.wake();
     }
 

@@ -4,6 +4,7 @@
 //! never; the polls tell when to wait
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -55,6 +56,15 @@ impl Stream {
             socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
         }
         Ok(())
+    }
+
+    /// Ends both directions: whoever waits for the socket, and the peer, see its end.
+    pub fn shutdown(&self) {
+        // A socket whose peer has gone first is at its end already.
+        let _ = match self {
+            Stream::Tcp(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Both),
+            Stream::Unix(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Both),
+        };
     }
 
     /// The descriptor's number.
