@@ -244,6 +244,47 @@ fn first_write_of_a_batch_is_not_lost_with_what_another_fiber_wrote_before() {
 }
 
 #[test]
+fn index_that_is_being_built_follows_writes_that_are_lost() {
+    const COUNT: u64 = 100_000;
+    let directory = tempfile::tempdir().unwrap();
+    let disk = HostileDisk::default();
+    let session = disk.clone();
+    with_disk(directory.path(), disk, move |db| {
+        create_space(db, 512, "s");
+        db.begin(BeginOptions::default()).unwrap();
+        for key in 1..=COUNT {
+            db.replace(512, &numbers(&[key, key])).unwrap();
+        }
+        db.commit().unwrap();
+        let build = crate::fiber::spawn("build", || {
+            let second = index_row(512, 1, "second", "tree", true, &[(1, "unsigned")]);
+            let result = Database::current().insert(system_space::INDEX, &second);
+            if let Err(error) = result {
+                // Its row was lost like the others.
+                let lost = ["WAL has a rollback in progress", "Failed to write to disk"];
+                assert!(lost.contains(&error.message()), "{error}");
+            }
+        });
+        crate::fiber::yield_now();
+        session.set_faults(Faults { space: Some(0), ..Faults::default() });
+        for key in [1, COUNT / 2, COUNT] {
+            db.replace(512, &numbers(&[key, key + COUNT])).unwrap_err();
+            db.delete(512, 0, &numbers(&[key])).unwrap_err();
+        }
+        db.insert(512, &numbers(&[COUNT + 1, COUNT + 1])).unwrap_err();
+        session.set_faults(Faults::default());
+        build.join();
+        if db.space(512).unwrap().index(1).is_some() {
+            assert_eq!(db.len(512, 1).unwrap(), COUNT);
+            for key in [1, COUNT / 2, COUNT] {
+                let found = db.get(512, 1, &numbers(&[key])).unwrap();
+                assert_eq!(super::shown(found), format!("[{key}, {key}]"));
+            }
+        }
+    });
+}
+
+#[test]
 fn second_process_and_missing_snapshot_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_owned();

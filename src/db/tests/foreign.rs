@@ -121,6 +121,21 @@ impl Rows {
         self.add(Header { flags: flags | flag::COMMIT, tsn: self.lsn, ..header }, &body);
     }
 
+    /// Insertions of one transaction into a space; the last row ends it if it `is_whole`.
+    fn transaction(&mut self, space_id: u32, tuples: &[&str], is_whole: bool) {
+        let tsn = self.lsn + 1;
+        for (number, tuple) in (1..).zip(tuples) {
+            let tuple = value(tuple);
+            let request = Request { tuple: Some(&tuple), ..Request::new(kind::INSERT, space_id) };
+            let mut body = Vec::new();
+            request.encode(&mut body);
+            self.lsn += 1;
+            let flags = if number == tuples.len() && is_whole { flag::COMMIT } else { 0 };
+            let header = Header { replica_id: 1, lsn: self.lsn, ..Header::new(kind::INSERT) };
+            self.add(Header { flags, tsn, ..header }, &body);
+        }
+    }
+
     fn write(&self, path: &Path, meta: &Meta) {
         let mut file = meta.encode().into_bytes();
         BlockEncoder::new().unwrap().encode(&self.bytes, &mut file).unwrap();
@@ -278,4 +293,49 @@ fn directory_of_tarantool_3_is_recovered_and_goes_on() {
         db.checkpoint().unwrap();
     });
     open(directory.path(), check);
+}
+
+/// The directory of 3.x with one more log file, read without and with `force_recovery`.
+fn check_damaged_log(fill: impl Fn(&mut Rows), message: &str, expected: &'static [&str]) {
+    let directory = directory_of_3();
+    let vclock = Vclock::parse("{0: 5, 1: 11}").unwrap();
+    let previous = Vclock::parse("{0: 4, 1: 6}").unwrap();
+    let instance_uuid = Uuid::parse(INSTANCE.as_bytes()).unwrap();
+    let meta = Meta::new(FileType::Xlog, instance_uuid, vclock, Some(previous));
+    let mut rows = Rows { bytes: Vec::new(), lsn: 11 };
+    fill(&mut rows);
+    rows.write(&directory.path().join("00000000000000000016.xlog"), &meta);
+    for force_recovery in [false, true] {
+        let (memtx_dir, wal_dir) = (directory.path().to_owned(), directory.path().to_owned());
+        let options = Options { memtx_dir, wal_dir, force_recovery, ..Options::default() };
+        let message = message.to_owned();
+        run_in_fiber(move || {
+            let db = Database::create(options);
+            if !force_recovery {
+                assert_eq!(db.open().unwrap_err().message(), message);
+            } else {
+                db.open().unwrap();
+                assert_eq!(select(db, 512), expected);
+            }
+            db.close();
+        });
+    }
+}
+
+#[test]
+fn transaction_of_the_log_that_cannot_be_applied_is_left_out_whole() {
+    let fill = |rows: &mut Rows| {
+        rows.transaction(512, &["[4, 40]", "[3, 31]", "[5, 50]"], true);
+        rows.transaction(512, &["[6, 60]", "[7, 70]"], true);
+    };
+    let message = "Duplicate key exists in unique index \"primary\" in space \"s\" with old \
+                   tuple - [3, 30] and new tuple - [3, 31]";
+    check_damaged_log(fill, message, &["[1, 11]", "[3, 30]", "[6, 60]", "[7, 70]"]);
+}
+
+#[test]
+fn transaction_of_the_log_without_its_end_is_left_out() {
+    let fill = |rows: &mut Rows| rows.transaction(512, &["[4, 40]", "[5, 50]"], false);
+    let message = "found a not finished transaction in the log";
+    check_damaged_log(fill, message, &["[1, 11]", "[3, 30]"]);
 }
