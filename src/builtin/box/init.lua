@@ -29,6 +29,7 @@ local space = load_part('space', native, tuple)
 for name, number in pairs(space.constants) do
     box.index[name] = number
 end
+load_part('formatted_select', space)
 load_part('transaction', native, box)
 load_part('session', native, box)
 local objects = load_part('schema', native, box, space)

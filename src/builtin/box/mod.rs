@@ -42,6 +42,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("ctl", include_str!("ctl.lua")),
     ("error", include_str!("error.lua")),
     ("event", include_str!("event.lua")),
+    ("formatted_select", include_str!("formatted_select.lua")),
     ("health", include_str!("health.lua")),
     ("info", include_str!("info.lua")),
     ("iproto", include_str!("iproto.lua")),

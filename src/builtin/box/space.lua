@@ -473,4 +473,7 @@ return {
     index_methods = index_methods,
     space_methods = space_methods,
     constants = INDEX_CONSTANTS,
+    check_index = check_index,
+    check_space = check_space,
+    check_primary = check_primary,
 }
