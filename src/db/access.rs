@@ -101,11 +101,23 @@ fn remember(db: &Database, answer: Allowed) {
     });
 }
 
-/// Whether the user is known to be allowed to read the space; false: a check has to tell.
+/// Whether the user is known to be allowed to read the space; false: a check has to tell. For
+/// code that must not run the triggers of a refusal.
 #[inline]
 pub fn may_read(db: &Database, space_id: u32) -> bool {
+    is_known(db, space_id, privilege::READ)
+}
+
+/// As [`may_read`], to write.
+#[inline]
+pub(crate) fn may_write(db: &Database, space_id: u32) -> bool {
+    is_known(db, space_id, privilege::WRITE)
+}
+
+#[inline]
+fn is_known(db: &Database, space_id: u32, access: u32) -> bool {
     let uid = effective_user();
-    uid == ADMIN || is_remembered(db, Allowed { uid, space_id, access: privilege::READ })
+    uid == ADMIN || is_remembered(db, Allowed { uid, space_id, access })
 }
 
 /// Whether the user may do this with the space's data.

@@ -62,7 +62,9 @@ impl Database {
         if context.transaction().is_none() && (waits || !self.has_room()) {
             return None;
         }
-        let is_simple = !self.schema().space(space_id)?.may_run_functions();
+        // A refusal runs triggers, which this must not.
+        let is_simple = access::may_write(self, space_id)
+            && !self.schema().space(space_id)?.may_run_functions();
         if is_simple { self.replace(space_id, tuple).ok().flatten() } else { None }
     }
 

@@ -87,7 +87,7 @@ local function each(list, run)
 end
 
 -- The last grant that makes the difference is the one on the object itself.
-test:plan(#CASES * 3 + 25)
+test:plan(#CASES * 3 + 26)
 for _, case in ipairs(CASES) do
     local name, run, grants, refusal = unpack(case)
     grants = type(grants[1]) == 'table' and grants or {grants}
@@ -178,6 +178,23 @@ schema.user.revoke('alice', 'read', 'space', 'things')
 message(session.su, 'alice', things.get, things, 1)
 test:is_deeply(seen, {'Read', 'space', 'things'}, 'on_access_denied')
 session.on_access_denied(nil, on_denied)
+
+-- In loops that are compiled, too, and once for each refusal.
+local refusals, written = 0, 0
+local function count_refusal() refusals = refusals + 1 end
+session.on_access_denied(count_refusal)
+session.su('alice', function()
+    box.begin()
+    for i = 1, 300 do
+        if pcall(things.replace, things, {i, i}) then
+            written = written + 1
+        end
+        pcall(things.get, things, i)
+    end
+    box.rollback()
+end)
+session.on_access_denied(nil, count_refusal)
+test:is_deeply({refusals, written}, {600, 0}, 'on_access_denied in a compiled loop')
 
 schema.user.drop('bob')
 test:is(box.space.his, nil, 'what a user has goes with it')
