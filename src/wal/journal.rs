@@ -210,11 +210,9 @@ impl Tickets {
 
     fn wait(&self, position: u64, waker: &Waker) {
         let mut waiters = self.waiters.borrow_mut();
-        let known = waiters
-            .iter_mut()
-            .rev()
-            .find(|(other, known)| *other == position && known.will_wake(waker));
-        if known.is_none() {
+        // Positions nearly ascend, so what was noted before stands near the end.
+        let mut latest = waiters.iter().rev().take_while(|(other, _)| *other >= position);
+        if !latest.any(|(other, known)| *other == position && known.will_wake(waker)) {
             waiters.push_back((position, waker.clone()));
         }
     }
