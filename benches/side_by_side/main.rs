@@ -279,7 +279,7 @@ fn memory_of_rows(plan: &Plan) {
         let reach = if kind == "tree" { Reach::AtMost(1.0) } else { Reach::Any };
         Row { measure: format!("{kind}, of {count} rows"), ours, theirs, unit: "B", reach }
     };
-    report::print("Memory of rows, resident", "tarantool", &["tree", "hash", "ttl"].map(measure));
+    report::print("Memory of rows, resident", "tarantool", &["tree", "hash"].map(measure));
 }
 
 /// Rows per second of starting on a directory.
