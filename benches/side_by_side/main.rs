@@ -199,7 +199,13 @@ fn snapshot(plan: &Plan) {
     let mut latencies_us = [Vec::new(), Vec::new()];
     for _ in 0..plan.run_count {
         for (side, server) in servers.iter().enumerate() {
-            let reply = server.command(&["BGSAVE"]);
+            // Redis refuses while it rewrites its append-only file.
+            let give_up = std::time::Instant::now() + Duration::from_secs(60);
+            let mut reply = server.command(&["BGSAVE"]);
+            while !reply.starts_with('+') && std::time::Instant::now() < give_up {
+                std::thread::sleep(Duration::from_millis(100));
+                reply = server.command(&["BGSAVE"]);
+            }
             assert!(reply.starts_with('+'), "BGSAVE is refused: {reply}");
             let checked = std::cell::Cell::new(std::time::Instant::now());
             let is_over = || {
