@@ -316,3 +316,46 @@ require('fiber').sleep(600)";
     assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
     wait_for("its end", || !folder.path().join("x.pid").exists());
 }
+
+#[test]
+fn roles_run_after_those_they_depend_on_and_stop_in_reverse() {
+    let role = |name: &str, rest: &str| {
+        format!(
+            "return {{{rest} validate = function() end,
+                apply = function(cfg) print('apply {name}', cfg.n) end,
+                stop = function() print('stop {name}') end,
+                on_event = function(cfg, event) print(event, '{name}', cfg.n) end}}"
+        )
+    };
+    let config = "\
+roles: [first, second]
+roles_cfg: {first: {n: 1}, second: {n: 2}}
+groups: {g: {replicasets: {r: {instances: {i: {}}}}}}
+";
+    let first = role("first", "dependencies = {'second'},");
+    let second = role("second", "");
+    let files = [("config.yaml", config), ("first.lua", &first), ("second.lua", &second)];
+    let folder = folder_with(&files);
+    let arguments = ["--name", "i", "--config", "config.yaml", "-i"];
+    let output = run(folder.path(), &arguments);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<_> =
+        said.lines().filter(|line| line.contains("first") || line.contains("second")).collect();
+    let expected = [
+        "apply second\t2",
+        "apply first\t1",
+        "config.apply\tsecond\t2",
+        "config.apply\tfirst\t1",
+        "stop first",
+        "stop second",
+    ];
+    assert_eq!(lines, expected, "{}", String::from_utf8_lossy(&output.stderr));
+    let without = config.replace("[first, second]", "[first]");
+    std::fs::write(folder.path().join("config.yaml"), without).expect("a file");
+    let output = run(folder.path(), &arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("Role \"first\" requires role \"second\", but the latter is not"),
+        "{said}"
+    );
+}

@@ -339,51 +339,9 @@ local function apply_credentials(self, is_last)
     end
 end
 
--- Roles: modules with validate, apply and stop, in the order of the configuration.
-local running_roles = {}
-
 local function apply_roles()
-    local wanted, order = {}, {}
-    for _, name in ipairs(native.get_candidate('roles') or {}) do
-        if wanted[name] == nil then
-            local role = require(name)
-            if type(role) ~= 'table' then
-                error(('Unable to load role %s'):format(name), 0)
-            end
-            for _, func in ipairs({'validate', 'apply', 'stop'}) do
-                if type(role[func]) ~= 'function' then
-                    error(('Role %q does not contain function %q'):format(name, func), 0)
-                end
-            end
-            wanted[name] = role
-            table.insert(order, name)
-        end
-    end
-    local function cfg_of(name)
-        return native.get_candidate({'roles_cfg', name})
-    end
-    for _, name in ipairs(order) do
-        local ok, err = pcall(wanted[name].validate, cfg_of(name))
-        if not ok then
-            error(('Wrong config for role %s: %s'):format(name, err), 0)
-        end
-    end
-    for name, role in pairs(running_roles) do
-        if wanted[name] == nil then
-            local ok, err = pcall(role.stop)
-            if not ok then
-                error(('Error stopping role %s: %s'):format(name, err), 0)
-            end
-            running_roles[name] = nil
-        end
-    end
-    for _, name in ipairs(order) do
-        local ok, err = pcall(wanted[name].apply, cfg_of(name))
-        if not ok then
-            error(('Error applying role %s: %s'):format(name, err), 0)
-        end
-        running_roles[name] = wanted[name]
-    end
+    require('internal.config_roles').apply(native.get_candidate('roles') or {},
+                                           native.get_candidate('roles_cfg') or {})
 end
 
 local function run_application()

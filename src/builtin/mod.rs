@@ -60,6 +60,7 @@ static MODULES: &[Builtin] = modules! {
     "help": None, Some(include_str!("help.lua"));
     "iconv": Some(iconv::open), Some(include_str!("iconv.lua"));
     "internal.argparse": None, Some(include_str!("argparse.lua"));
+    "internal.config_roles": None, Some(include_str!("config_roles.lua"));
     "internal.console_output": None, Some(include_str!("console_output.lua"));
     "internal.debug": None, Some(include_str!("debug.lua"));
     "internal.env": None, Some(include_str!("env.lua"));
