@@ -359,3 +359,23 @@ groups: {g: {replicasets: {r: {instances: {i: {}}}}}}
         "{said}"
     );
 }
+
+#[test]
+fn an_instance_is_stopped_although_its_configuration_broke() {
+    let config = "groups: {g: {replicasets: {r: {instances: {i: {}}}}}}\n";
+    let folder = folder_with(&[("config.yaml", config)]);
+    let output = run(folder.path(), &["start"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(folder.path().join("config.yaml"), "bogus: 1\n").expect("a file");
+    let output = run(folder.path(), &["stop"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let pid =
+            text(folder.path().join("var/run/i/tarantool.pid")).trim().parse().expect("a pid");
+        // SAFETY: a signal to the process that the pid file names, which this test has started.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+    assert_eq!(said, "i: stopped\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("bogus"));
+    assert!(!run(folder.path(), &["start"]).status.success(), "it does not start again");
+}

@@ -24,6 +24,9 @@ use super::world::{self, Machine};
 use crate::base::limits;
 use crate::config::{self, Configuration, Problems};
 
+/// Folder of pid files and sockets, unless the configuration says otherwise.
+const RUN_FOLDER: &str = "var/run";
+const PID_FILE: &str = "tarantool.pid";
 /// How often a process is looked at while waiting for it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How much of the end of a log is shown when an instance does not start.
@@ -49,7 +52,7 @@ enum State {
 
 /// Starts the chosen instances; those that run already are left alone.
 pub fn start(selection: &Selection) -> ExitCode {
-    for_each(selection, |instance| {
+    for_each(selection, false, |instance| {
         if let State::Running(pid) = instance.state() {
             println!("{}: runs already, PID {pid}", instance.name);
             return Ok(());
@@ -66,7 +69,7 @@ pub fn start(selection: &Selection) -> ExitCode {
 
 /// Stops the chosen instances and waits until they have ended.
 pub fn stop(selection: &Selection) -> ExitCode {
-    for_each(selection, |instance| {
+    for_each(selection, true, |instance| {
         let State::Running(pid) = instance.state() else {
             println!("{}: does not run", instance.name);
             let _ = fs::remove_file(&instance.pid_file);
@@ -91,7 +94,7 @@ pub fn stop(selection: &Selection) -> ExitCode {
 pub fn status(selection: &Selection) -> ExitCode {
     let mut rows = vec![["INSTANCE", "STATUS", "PID", "CONSOLE"].map(str::to_owned)];
     let mut all_run = true;
-    let code = for_each(selection, |instance| {
+    let code = for_each(selection, true, |instance| {
         let state = instance.state();
         let (word, pid) = match state {
             State::Running(pid) => ("RUNNING", pid.to_string()),
@@ -116,12 +119,14 @@ pub fn status(selection: &Selection) -> ExitCode {
     if code == ExitCode::SUCCESS && !all_run { ExitCode::from(1) } else { code }
 }
 
-/// Does something with each chosen instance; one that fails does not keep the others.
+/// Does something with each chosen instance; one that fails does not keep the others. A lenient
+/// choice finds what runs although its configuration is broken by now.
 fn for_each(
     selection: &Selection,
+    is_lenient: bool,
     mut work: impl FnMut(&Background) -> Result<(), String>,
 ) -> ExitCode {
-    let instances = match chosen(selection) {
+    let instances = match chosen(selection, is_lenient) {
         Ok(instances) => instances,
         Err(problems) => {
             eprintln!("{problems}");
@@ -138,18 +143,37 @@ fn for_each(
     code
 }
 
-fn chosen(selection: &Selection) -> Result<Vec<Background>, Problems> {
+fn chosen(selection: &Selection, is_lenient: bool) -> Result<Vec<Background>, Problems> {
     let config = world::config_file(selection.config.as_deref());
     let mut names = selection.names.clone();
     names.extend(selection.name.clone());
     if names.is_empty() {
-        names = world::instance_names(config.as_deref())?;
+        names = match world::instance_names(config.as_deref()) {
+            Err(problems) if is_lenient => {
+                let running = names_of_pid_files();
+                if running.is_empty() {
+                    return Err(problems);
+                }
+                running
+            }
+            names => names?,
+        };
     }
     names
         .into_iter()
         .map(|name| {
-            let configuration = config::load(&Machine, &name, config.as_deref())?;
-            Ok(Background::new(name, config.clone(), &configuration))
+            let problems = match config::load(&Machine, &name, config.as_deref()) {
+                Ok(configuration) => {
+                    return Ok(Background::new(name, config.clone(), &configuration));
+                }
+                Err(problems) => problems,
+            };
+            let instance = Background::at_default_paths(name);
+            if !is_lenient || !instance.pid_file.exists() {
+                return Err(problems);
+            }
+            eprintln!("{problems}");
+            Ok(instance)
         })
         .collect()
 }
@@ -165,6 +189,18 @@ impl Background {
             console: has_console.then(|| file("console.socket")),
             name,
             config,
+        }
+    }
+
+    /// Where an instance without settings of its own keeps its files.
+    fn at_default_paths(name: String) -> Background {
+        let run = Path::new(RUN_FOLDER).join(&name);
+        Background {
+            pid_file: run.join(PID_FILE),
+            log_file: Path::new("var/log").join(&name).join("tarantool.log"),
+            console: Some(run.join("tarantool.control")),
+            name,
+            config: None,
         }
     }
 
@@ -220,6 +256,17 @@ impl Background {
         }
         Ok(false)
     }
+}
+
+/// Instances of this folder that have a pid file at its default place.
+fn names_of_pid_files() -> Vec<String> {
+    let folders = fs::read_dir(RUN_FOLDER).into_iter().flatten().flatten();
+    let mut names: Vec<String> = folders
+        .filter(|folder| folder.path().join(PID_FILE).exists())
+        .filter_map(|folder| folder.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
 }
 
 fn is_socket(path: &Path) -> bool {

@@ -308,6 +308,11 @@ fn console_uri(connect: &Connect) -> String {
         let start = if path.is_absolute() { "" } else { "./" };
         return format!("unix/:{start}{}", path.display());
     }
+    // What runs is there although its configuration is broken by now.
+    let socket = format!("var/run/{address}/tarantool.control");
+    if is_file(&socket) {
+        return format!("unix/:./{socket}");
+    }
     match (&connect.username, &connect.password) {
         (Some(user), Some(password)) => format!("{user}:{password}@{address}"),
         (Some(user), None) => format!("{user}@{address}"),
