@@ -30,6 +30,9 @@ use crate::fiber::{self, Cond, Fiber};
 /// Pause after an accept that failed (no descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Clients that may wait to be accepted; the kernel has a bound of its own.
+const BACKLOG: i32 = 4096;
+
 /// Serves connections.
 pub trait Service: 'static {
     /// Greets a client, on the fiber of the connection. `None`: it is refused, and closed when
@@ -283,9 +286,7 @@ fn bind(address: &Address) -> Result<(Socket, Address)> {
     let failed = |error: io::Error| Error::system(&format!("can't bind to {address}"), &error);
     match address {
         Address::Tcp(tcp) => {
-            let listener = std::net::TcpListener::bind(tcp).map_err(failed)?;
-            listener.set_nonblocking(true).map_err(failed)?;
-            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            let listener = listen_tcp(*tcp).map_err(failed)?;
             let bound = listener.local_addr().map_err(failed)?;
             Ok((Socket::Tcp(listener), Address::Tcp(bound)))
         }
@@ -298,6 +299,21 @@ fn bind(address: &Address) -> Result<(Socket, Address)> {
             Ok((Socket::Unix(listener), address.clone()))
         }
     }
+}
+
+/// A listening socket. The standard library's own has room for 128 clients that wait to be
+/// accepted, and each of those that come then tries again a second later.
+fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
 }
 
 async fn next(socket: &Socket) -> io::Result<(Stream, String)> {
@@ -316,6 +332,9 @@ async fn next(socket: &Socket) -> io::Result<(Stream, String)> {
 fn accept(shared: &Rc<Shared>, socket: &Socket, service: &Rc<dyn Service>) {
     loop {
         while shared.connections.borrow().len() >= IPROTO_CONNECTION_COUNT_MAX {
+            if fiber::current().is_cancelled() {
+                return;
+            }
             shared.ended.wait_timeout(ACCEPT_PAUSE);
         }
         let Ok(accepted) = fiber::wait_or_cancel(next(socket)) else { return };
