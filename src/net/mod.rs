@@ -4,4 +4,5 @@
 //! become bytes; what a request means is decided by its caller, through a seam trait.
 
 pub mod iproto;
+mod listen;
 pub mod resp;

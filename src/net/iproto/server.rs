@@ -30,9 +30,6 @@ use crate::fiber::{self, Cond, Fiber};
 /// Pause after an accept that failed (no descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Clients that may wait to be accepted; the kernel has a bound of its own.
-const BACKLOG: i32 = 4096;
-
 /// Serves connections.
 pub trait Service: 'static {
     /// Greets a client, on the fiber of the connection. `None`: it is refused, and closed when
@@ -286,7 +283,7 @@ fn bind(address: &Address) -> Result<(Socket, Address)> {
     let failed = |error: io::Error| Error::system(&format!("can't bind to {address}"), &error);
     match address {
         Address::Tcp(tcp) => {
-            let listener = listen_tcp(*tcp).map_err(failed)?;
+            let listener = crate::net::listen::tcp(*tcp).map_err(failed)?;
             let bound = listener.local_addr().map_err(failed)?;
             Ok((Socket::Tcp(listener), Address::Tcp(bound)))
         }
@@ -299,21 +296,6 @@ fn bind(address: &Address) -> Result<(Socket, Address)> {
             Ok((Socket::Unix(listener), address.clone()))
         }
     }
-}
-
-/// A listening socket. The standard library's own has room for 128 clients that wait to be
-/// accepted, and each of those that come then tries again a second later.
-fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        Some(socket2::Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
 }
 
 async fn next(socket: &Socket) -> io::Result<(Stream, String)> {

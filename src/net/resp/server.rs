@@ -115,7 +115,8 @@ pub struct Server {
 impl Server {
     /// Listens on that address.
     pub fn listen(address: SocketAddr, service: Rc<dyn Service>) -> Result<Server> {
-        let listener = bind(address).map_err(|error| Error::system("bind", &error))?;
+        let listener =
+            crate::net::listen::tcp(address).map_err(|error| Error::system("bind", &error))?;
         let address = listener.local_addr().map_err(|error| Error::system("bind", &error))?;
         let shared = Rc::new(Shared {
             limits: Cell::default(),
@@ -169,12 +170,6 @@ impl Server {
             connection.close_when_idle();
         }
     }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
 }
 
 fn accept(shared: &Rc<Shared>, listener: &TcpListener, service: &Rc<dyn Service>) {
