@@ -152,6 +152,7 @@ fn in_lua(name: &str, work: impl FnOnce(Context<'_>) -> Result<()> + 'static) ->
     let result = fiber::run(name, move || {
         // A script that just ends has its triggers run, too.
         fiber::on_end(|| shutdown::start(0));
+        watch_overflow();
         let result = signals::listen()
             .map_err(|error| Error::system("cannot take signals", &error))
             .and_then(|()| lua::open())
@@ -173,6 +174,20 @@ fn in_lua(name: &str, work: impl FnOnce(Context<'_>) -> Result<()> + 'static) ->
             ExitCode::FAILURE
         }
     }
+}
+
+/// The overflow of a stack ends its fiber on the spot. When that is the one which starts the
+/// program, the process must end as well, and not wait for what nobody will start.
+fn watch_overflow() {
+    let first = fiber::current();
+    let watch = fiber::spawn("overflow_watch", move || {
+        first.join();
+        if first.overflowed() {
+            logging::fatal("fatal error, exiting the event loop");
+            shutdown::abort();
+        }
+    });
+    watch.set_system();
 }
 
 /// Hands `--force-recovery` on to `box.cfg`.

@@ -47,8 +47,11 @@ pub trait DiskFile: Send {
     fn truncate(&self, size: u64) -> io::Result<()>;
     /// Makes the data, and the size, survive a crash.
     fn sync(&self) -> io::Result<()>;
-    /// Tells the system that this range was written and will not be read soon. A hint.
-    fn forget(&self, _offset: u64, _size: u64) {}
+    /// Has the system write this range to the medium and forget that it has read it, where it can.
+    /// Says nothing about durability: that takes [`DiskFile::sync`].
+    fn write_back(&self, _offset: u64, _size: u64) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The operating system's files.
@@ -129,13 +132,25 @@ impl DiskFile for OsFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn forget(&self, offset: u64, size: u64) {
+    fn write_back(&self, offset: u64, size: u64) -> io::Result<()> {
         use std::os::fd::AsRawFd;
+        const WHOLE: libc::c_uint = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+            | libc::SYNC_FILE_RANGE_WRITE
+            | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        let (offset, size) = (offset as libc::off64_t, size as libc::off64_t);
+        let descriptor = self.0.as_raw_fd();
         // SAFETY: plain system call on a descriptor that `self` keeps open; it touches no memory.
-        unsafe {
-            let (offset, size) = (offset as libc::off_t, size as libc::off_t);
-            libc::posix_fadvise(self.0.as_raw_fd(), offset, size, libc::POSIX_FADV_DONTNEED);
+        if unsafe { libc::sync_file_range(descriptor, offset, size, WHOLE) } != 0 {
+            let error = io::Error::last_os_error();
+            // Some file systems cannot do it by range; the last sync does it all then.
+            return match error.raw_os_error() {
+                Some(libc::ENOSYS | libc::EINVAL | libc::EOPNOTSUPP | libc::ESPIPE) => Ok(()),
+                _ => Err(error),
+            };
         }
+        // SAFETY: as above.
+        unsafe { libc::posix_fadvise(descriptor, offset, size, libc::POSIX_FADV_DONTNEED) };
+        Ok(())
     }
 }
 

@@ -182,11 +182,11 @@ impl LogFile {
         Ok(())
     }
 
-    /// Starts writing back what was appended since `from` and drops it from the page cache.
+    /// Has what was appended since `from` written back, and drops it from the page cache. Not a
+    /// sync: that has the file system write its journal, on which the log waits as well.
     pub fn write_back(&mut self, from: u64) -> Result<()> {
-        self.sync()?;
-        self.file.forget(from, self.offset - from);
-        Ok(())
+        let size = self.offset - from;
+        self.file.write_back(from, size).map_err(|error| cannot("write back", &self.path, &error))
     }
 
     /// Writes the end marker.
