@@ -130,18 +130,6 @@ fn an_error_in_a_script_is_told_as_tarantool_does() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-#[test]
-fn a_stack_overflow_in_a_script_ends_the_process() {
-    let script = "local value = setmetatable({}, {__serialize = function(self) return self end})\n\
-                  require('fiber').create(function() require('fiber').sleep(1000) end)\n\
-                  require('json').encode(value)";
-    let folder = folder_with(&[("s.lua", script)]);
-    let output = run(folder.path(), &["s.lua"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("C stack overflow"), "{said}");
-    assert_eq!(output.status.code(), Some(1), "{said}");
-}
-
 /// Sends statements and returns everything that came back until the console closed.
 fn talk(path: &Path, statements: &str) -> String {
     let mut stream = UnixStream::connect(path).expect("a console");

@@ -131,7 +131,12 @@ test:test('limits', function(t)
 end)
 
 test:test('options', function(t)
-    t:plan(10)
+    t:plan(13)
+    local endless = setmetatable({}, {__serialize = function(self) return self end})
+    for _, serializer in ipairs({json, msgpack, yaml}) do
+        fails(t, '__serialize returns values with __serialize without end', serializer.encode,
+            endless)
+    end
     t:is(json.decode(json.encode(require('fiber').self())).status, 'running', 'a userdata')
     fails(t, '^Unsupported MsgPack extension type: 15$', msgpack.decode, '\xd4\x0f\x00')
     for _, serializer in ipairs({json, msgpack, yaml}) do

@@ -107,7 +107,7 @@ impl Encoder<'_, '_> {
             }
             return Ok(());
         }
-        match field::inspect_object(self.cx, index, self.config)? {
+        match field::inspect_object(self.cx, index, self.config, 0)? {
             Field::Nil => mp::write_nil(out),
             // Its replacement stands in the slot now.
             _ => return self.value(index, level, out),
@@ -126,7 +126,11 @@ impl Encoder<'_, '_> {
                     return self.array(index, field::largest_index(cx, index), level, out);
                 }
                 Hint::Map(_) => return self.map(index, level, out),
-                Hint::Replaced => return self.value(index, level, out),
+                Hint::Replaced => {
+                    // That may be replaced in turn; the last replacement stands in the slot then.
+                    field::inspect(cx, index, self.config)?;
+                    return self.value(index, level, out);
+                }
             }
         }
         if level >= self.config.encode_max_depth {

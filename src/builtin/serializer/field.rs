@@ -140,9 +140,26 @@ pub(super) fn plain_cdata_field(
     Ok(Some(field))
 }
 
+/// How often a value may be replaced by what its `__serialize` returns. Tarantool goes on until its
+/// stack ends.
+const REPLACEMENT_COUNT_MAX: u32 = 100;
+
 /// Classifies the value at `index`, a slot of the caller's: a value with a `__serialize` function
 /// is replaced there by what that returns.
 pub fn inspect<'a>(cx: Context<'a>, index: i32, config: &Config) -> Result<Field<'a>> {
+    inspect_again(cx, index, config, 0)
+}
+
+/// Classifies a value that has come in place of another so many times.
+fn inspect_again<'a>(
+    cx: Context<'a>,
+    index: i32,
+    config: &Config,
+    times: u32,
+) -> Result<Field<'a>> {
+    if times > REPLACEMENT_COUNT_MAX {
+        return Err(failure("__serialize returns values with __serialize without end"));
+    }
     let index = cx.absolute(index);
     cx.reserve(8)?;
     match cx.kind(index) {
@@ -150,7 +167,7 @@ pub fn inspect<'a>(cx: Context<'a>, index: i32, config: &Config) -> Result<Field
         Kind::Boolean => Ok(Field::Boolean(cx.boolean(index))),
         Kind::Number => number_field(cx.number(index).unwrap_or_default(), config),
         Kind::String => Ok(Field::String(cx.bytes(index).unwrap_or_default())),
-        Kind::Table => inspect_table(cx, index, config),
+        Kind::Table => inspect_table(cx, index, config, times),
         Kind::Cdata => {
             let cdata = cx.cdata(index).expect("the kind was checked");
             if let Some(field) = plain_cdata_field(cdata, config)? {
@@ -158,11 +175,11 @@ pub fn inspect<'a>(cx: Context<'a>, index: i32, config: &Config) -> Result<Field
             } else if hooks::codec(cdata.type_id()).is_some_and(|codec| codec.text.is_some()) {
                 Ok(Field::Cdata(cdata))
             } else {
-                inspect_object(cx, index, config)
+                inspect_object(cx, index, config, times)
             }
         }
         Kind::LightUserdata | Kind::Userdata if cx.userdata(index).is_null() => Ok(Field::Nil),
-        _ => inspect_object(cx, index, config),
+        _ => inspect_object(cx, index, config, times),
     }
 }
 
@@ -171,6 +188,7 @@ pub(super) fn inspect_object<'a>(
     cx: Context<'a>,
     index: i32,
     config: &Config,
+    times: u32,
 ) -> Result<Field<'a>> {
     if cx.error(index).is_some() {
         return Ok(Field::Error);
@@ -189,7 +207,7 @@ pub(super) fn inspect_object<'a>(
                 cx.push_value(index);
                 cx.call(1, 1)?;
                 cx.replace(index);
-                return inspect(cx, index, config);
+                return inspect_again(cx, index, config, times + 1);
             }
             _ => return Err(failure("invalid __serialize value")),
         }
@@ -198,7 +216,7 @@ pub(super) fn inspect_object<'a>(
         let text = cx.to_text(index)?;
         cx.push_bytes(text);
         cx.replace(index);
-        return inspect(cx, index, config);
+        return inspect_again(cx, index, config, times + 1);
     }
     if config.encode_invalid_as_nil {
         return Ok(Field::Nil);
@@ -248,7 +266,12 @@ pub(super) fn table_hint(cx: Context<'_>, index: i32) -> Result<Hint> {
     Ok(hint)
 }
 
-fn inspect_table<'a>(cx: Context<'a>, index: i32, config: &Config) -> Result<Field<'a>> {
+fn inspect_table<'a>(
+    cx: Context<'a>,
+    index: i32,
+    config: &Config,
+    times: u32,
+) -> Result<Field<'a>> {
     if config.encode_load_metatables {
         match table_hint(cx, index)? {
             Hint::None => {}
@@ -258,7 +281,7 @@ fn inspect_table<'a>(cx: Context<'a>, index: i32, config: &Config) -> Result<Fie
             Hint::Map(is_compact) => {
                 return Ok(Field::Map { size: count_pairs(cx, index), is_compact });
             }
-            Hint::Replaced => return inspect(cx, index, config),
+            Hint::Replaced => return inspect_again(cx, index, config, times + 1),
         }
     }
     let (size, is_array) = table_form(cx, index, config)?;
