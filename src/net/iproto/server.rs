@@ -26,9 +26,7 @@ use super::work::Work;
 use crate::base::error::{Error, Result};
 use crate::base::limits::IPROTO_CONNECTION_COUNT_MAX;
 use crate::fiber::{self, Cond, Fiber};
-
-/// Pause after an accept that failed (no descriptors left), so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+use crate::net::listen;
 
 /// Serves connections.
 pub trait Service: 'static {
@@ -283,7 +281,7 @@ fn bind(address: &Address) -> Result<(Socket, Address)> {
     let failed = |error: io::Error| Error::system(&format!("can't bind to {address}"), &error);
     match address {
         Address::Tcp(tcp) => {
-            let listener = crate::net::listen::tcp(*tcp).map_err(failed)?;
+            let listener = listen::tcp(*tcp).map_err(failed)?;
             let bound = listener.local_addr().map_err(failed)?;
             Ok((Socket::Tcp(listener), Address::Tcp(bound)))
         }
@@ -317,15 +315,10 @@ fn accept(shared: &Rc<Shared>, socket: &Socket, service: &Rc<dyn Service>) {
             if fiber::current().is_cancelled() {
                 return;
             }
-            shared.ended.wait_timeout(ACCEPT_PAUSE);
+            shared.ended.wait_timeout(listen::ACCEPT_PAUSE);
         }
-        let Ok(accepted) = fiber::wait_or_cancel(next(socket)) else { return };
-        let started = accepted.and_then(|(stream, peer)| start(shared, stream, peer, service));
-        if let Err(error) = started {
-            tracing::warn!("accepting a connection: {error}");
-            if fiber::sleep(ACCEPT_PAUSE).is_err() {
-                return;
-            }
+        if !listen::accept(next(socket), |(stream, peer)| start(shared, stream, peer, service)) {
+            return;
         }
     }
 }

@@ -7,14 +7,10 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
 use super::server::Address;
-
-/// Seconds of silence after which the kernel asks whether the peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(300);
 
 /// A connected socket.
 pub enum Stream {
@@ -51,9 +47,7 @@ impl Stream {
     /// Sets what a socket of either side needs.
     pub fn prepare(&self) -> io::Result<()> {
         if let Stream::Tcp(stream) = self {
-            stream.set_nodelay(true)?;
-            let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
-            socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+            crate::net::listen::prepare(stream)?;
         }
         Ok(())
     }

@@ -21,13 +21,10 @@ use super::connection::Connection;
 use super::request;
 use crate::base::error::{Error, Result};
 use crate::fiber::{self, Fiber};
+use crate::net::listen;
 
 /// How often idle connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Pause after an accept that failed (no descriptors left), so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Seconds of silence after which the kernel asks whether the peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(300);
 
 /// Bounds of a server; may change while it runs.
 #[derive(Clone, Copy, Debug)]
@@ -115,8 +112,7 @@ pub struct Server {
 impl Server {
     /// Listens on that address.
     pub fn listen(address: SocketAddr, service: Rc<dyn Service>) -> Result<Server> {
-        let listener =
-            crate::net::listen::tcp(address).map_err(|error| Error::system("bind", &error))?;
+        let listener = listen::tcp(address).map_err(|error| Error::system("bind", &error))?;
         let address = listener.local_addr().map_err(|error| Error::system("bind", &error))?;
         let shared = Rc::new(Shared {
             limits: Cell::default(),
@@ -173,18 +169,7 @@ impl Server {
 }
 
 fn accept(shared: &Rc<Shared>, listener: &TcpListener, service: &Rc<dyn Service>) {
-    loop {
-        let accepted = match fiber::wait_or_cancel(listener.accept()) {
-            Err(_) => return,
-            Ok(accepted) => accepted,
-        };
-        let started = accepted.and_then(|(stream, peer)| start(shared, stream, peer, service));
-        if let Err(error) = started {
-            tracing::warn!("accepting a connection: {error}");
-            if fiber::sleep(ACCEPT_PAUSE).is_err() {
-                return;
-            }
-        }
+    while listen::accept(listener.accept(), |(stream, peer)| start(shared, stream, peer, service)) {
     }
 }
 
@@ -203,9 +188,7 @@ fn start(
         let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
         return Ok(());
     }
-    stream.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    listen::prepare(&stream)?;
     let id = shared.last_id.get() + 1;
     shared.last_id.set(id);
     let connection = Rc::new(Connection::new(id, &stream, peer, shared.clone())?);
