@@ -68,12 +68,15 @@ fn is_simple(index: &Index) -> bool {
     definition.is_unique && definition.key_def.parts().len() == 1 && index.view_of().is_none()
 }
 
-extern "C" fn get_number(space_id: u32, index_id: u32, number: f64) -> *const RawTuple {
+/// The integer that a Lua number is, if it is one that a double tells from its neighbours.
+pub(super) fn whole(number: f64) -> Option<i64> {
     const TWO_53: f64 = 9_007_199_254_740_992.0;
-    if number.trunc() != number || number.abs() > TWO_53 {
-        return SLOW;
-    }
-    get(space_id, index_id, |key| mp::write_int(key, number as i64))
+    (number.trunc() == number && number.abs() <= TWO_53).then_some(number as i64)
+}
+
+extern "C" fn get_number(space_id: u32, index_id: u32, number: f64) -> *const RawTuple {
+    let Some(integer) = whole(number) else { return SLOW };
+    get(space_id, index_id, |key| mp::write_int(key, integer))
 }
 
 unsafe extern "C" fn get_string(

@@ -15,7 +15,7 @@
 use std::cell::RefCell;
 use std::ffi::c_void;
 
-use super::fast::SLOW;
+use super::fast::{SLOW, whole};
 use super::tuple::keep_result;
 use crate::db::Database;
 use crate::fiber;
@@ -61,13 +61,9 @@ unsafe extern "C" fn put_string(index: u32, data: *const u8, size: usize) {
 }
 
 extern "C" fn put_number(index: u32, number: f64) {
-    const TWO_53: f64 = 9_007_199_254_740_992.0;
-    put(index, |row| {
-        if number.trunc() == number && number.abs() <= TWO_53 {
-            mp::write_int(row, number as i64);
-        } else {
-            row.clear();
-        }
+    put(index, |row| match whole(number) {
+        Some(integer) => mp::write_int(row, integer),
+        None => row.clear(),
     });
 }
 

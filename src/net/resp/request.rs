@@ -167,8 +167,7 @@ impl Parser {
     /// The argument with that index, of the request which `parse` found at the start of `input`.
     #[inline]
     pub fn argument<'a>(&'a self, input: &'a [u8], index: usize) -> &'a [u8] {
-        let range = self.arguments[index].clone();
-        if self.inline { &self.words[range] } else { &input[range] }
+        self.request(input).argument(index)
     }
 
     /// The request which `parse` found at the start of `input`; it has arguments.
