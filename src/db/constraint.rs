@@ -343,7 +343,7 @@ impl Database {
         if key_def.validate_exact_key(&parts, values.len(), false).is_err() {
             return failed("wrong key type");
         }
-        match index.get(&parts, values.len()) {
+        match foreign.get(index, &parts, values.len())? {
             Some(_) => Ok(()),
             None => failed("foreign tuple was not found"),
         }
@@ -463,8 +463,8 @@ fn check_reference(
     if index.definition().key_def.validate_exact_key(&parts, values.len(), false).is_err() {
         return violated("wrong key type");
     }
-    match index.count_at_most(&parts, values.len(), 1) {
-        0 => Ok(()),
-        _ => violated("tuple is referenced"),
+    match owner.has(index, &parts, values.len())? {
+        false => Ok(()),
+        true => violated("tuple is referenced"),
     }
 }

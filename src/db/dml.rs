@@ -198,9 +198,9 @@ impl Database {
 
     /// Refuses a change that takes away a tuple that a foreign key refers to.
     fn keep_referenced(&self, space: &Space, change: &Change<'_>) -> Result<()> {
-        let old = match (&change.old, &change.new, space.primary()) {
-            (None, Some(new), Some(primary)) => primary.get_same_key(new),
-            (known, _, _) => known.clone(),
+        let old = match (&change.old, &change.new) {
+            (None, Some(new)) => space.get_same(new)?,
+            (known, _) => known.clone(),
         };
         match old {
             Some(old) => self.check_references(space, &old, change.new.as_ref()),
@@ -334,9 +334,9 @@ impl Database {
 
     /// Shows the change to the triggers. False: they cancelled it.
     fn run_before_replace(&self, space: &Rc<Space>, change: &mut Change<'_>) -> Result<bool> {
-        let old = match (&change.old, &change.new, space.primary()) {
-            (None, Some(new), Some(primary)) => primary.get_same_key(new),
-            (known, _, _) => known.clone(),
+        let old = match (&change.old, &change.new) {
+            (None, Some(new)) => space.get_same(new)?,
+            (known, _) => known.clone(),
         };
         let mut new = change.new.clone();
         let mut is_changed = false;
@@ -446,14 +446,14 @@ fn tuple_of<'r>(request: &Request<'r>) -> Result<&'r [u8]> {
 fn find_by_request(space: &Space, request: &Request<'_>) -> Result<Option<Tuple>> {
     let index = space.find_unique_index(request.index_id)?;
     let key = request.key.ok_or_else(|| client_error!(ER_MISSING_REQUEST_FIELD, "KEY"))?;
-    find_exact(index, key)
+    find_exact(space, index, key)
 }
 
 /// The tuple with this key, an array, in a unique index.
-pub(crate) fn find_exact(index: &Index, key: &[u8]) -> Result<Option<Tuple>> {
+pub(crate) fn find_exact(space: &Space, index: &Index, key: &[u8]) -> Result<Option<Tuple>> {
     let (parts, count) = super::iterator::key_parts(key)?;
     index.definition().key_def.validate_exact_key(parts, count, index.id() != 0)?;
-    Ok(index.get(parts, count))
+    space.get(index, parts, count)
 }
 
 /// The tuple that the request's operations make of the old one.
@@ -488,7 +488,7 @@ fn plan_upsert<'r>(
     let key = key_def.extract_key_from(data);
     let (parts, count) = super::iterator::key_parts(&key)?;
     let is_rewritten = false;
-    let Some(old) = primary.get(parts, count) else {
+    let Some(old) = space.get(primary, parts, count)? else {
         update::check(operations, space.format(), request.index_base)?;
         let new = Tuple::new(space.format(), data)?;
         return Ok(Some(Change {

@@ -11,11 +11,11 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
-use crate::base::error::Error;
+use crate::base::error::{Error, Result};
 use crate::memtx::{
     self, DupMode, IndexIterator, IndexOptions, IteratorType, Key, Reclaimer, Refusal,
 };
-use crate::tuple::{RawTuple, Tuple, TuplePtr};
+use crate::tuple::{Tuple, TuplePtr};
 
 use super::index_definition::{IndexDefinition, IndexKind};
 use super::space_definition::{Engine, SpaceDefinition};
@@ -50,10 +50,16 @@ pub(crate) fn reclaimer() -> Rc<Reclaimer> {
     RECLAIMER.with(Rc::clone)
 }
 
+/// The engine's part of an index.
+#[derive(Clone)]
+enum Structure {
+    Memtx(Rc<RefCell<memtx::Index>>),
+}
+
 /// An index.
 pub struct Index {
     definition: Rc<IndexDefinition>,
-    store: Rc<RefCell<memtx::Index>>,
+    structure: Structure,
     /// Whether the tuples are in it: recovery fills secondary indexes at its end.
     is_built: Rc<Cell<bool>>,
     /// The space whose index of the same id this is a view of.
@@ -78,7 +84,7 @@ impl Index {
         };
         Index {
             definition: Rc::new(definition),
-            store: Rc::new(RefCell::new(store)),
+            structure: Structure::Memtx(Rc::new(RefCell::new(store))),
             is_built: Rc::new(Cell::new(true)),
             view_of,
         }
@@ -88,7 +94,7 @@ impl Index {
     pub(crate) fn redefined(&self, definition: IndexDefinition) -> Index {
         Index {
             definition: Rc::new(definition),
-            store: self.store.clone(),
+            structure: self.structure.clone(),
             is_built: self.is_built.clone(),
             view_of: self.view_of,
         }
@@ -114,13 +120,25 @@ impl Index {
 
     /// Whether both are the same structure.
     pub(crate) fn is_same(&self, other: &Index) -> bool {
-        Rc::ptr_eq(&self.store, &other.store)
+        match (&self.structure, &other.structure) {
+            (Structure::Memtx(own), Structure::Memtx(other)) => Rc::ptr_eq(own, other),
+        }
     }
 
-    /// The engine's structure, for one operation.
+    /// The structure in memory, for one operation; `None` of an index of another engine.
     #[inline]
-    pub fn store(&self) -> Ref<'_, memtx::Index> {
-        self.store.borrow()
+    pub fn memtx(&self) -> Option<Ref<'_, memtx::Index>> {
+        match &self.structure {
+            Structure::Memtx(store) => Some(store.borrow()),
+        }
+    }
+
+    /// The structure in memory of an index that has one.
+    #[inline]
+    fn store(&self) -> &RefCell<memtx::Index> {
+        match &self.structure {
+            Structure::Memtx(store) => store,
+        }
     }
 
     pub(crate) fn is_built(&self) -> bool {
@@ -133,7 +151,7 @@ impl Index {
 
     /// Count of tuples.
     pub fn len(&self) -> u64 {
-        self.store.borrow().len()
+        self.store().borrow().len()
     }
 
     /// Whether there are no tuples.
@@ -143,26 +161,14 @@ impl Index {
 
     /// Bytes the index itself takes.
     pub fn bsize(&self) -> usize {
-        self.store.borrow().bsize()
+        self.store().borrow().bsize()
     }
 
-    /// The tuple with this key of all parts, which was validated.
-    #[inline]
-    pub fn get(&self, parts: &[u8], part_count: usize) -> Option<Tuple> {
-        self.store.borrow().get(Key { parts, part_count })
-    }
-
-    /// [`Index::get`] without counting: the pointer is good until the space changes.
+    /// [`Space::get`](super::Space::get) in memory, without counting: the pointer is good until
+    /// the space changes. `None` of an index of another engine.
     #[inline]
     pub fn find(&self, parts: &[u8], part_count: usize) -> Option<TuplePtr> {
-        self.store.borrow().find(Key { parts, part_count })
-    }
-
-    /// The tuple with the same key as this one.
-    pub(crate) fn get_same_key(&self, tuple: &RawTuple) -> Option<Tuple> {
-        let key = self.definition.key_def.extract_key(tuple);
-        let (parts, count) = super::iterator::key_parts(&key).ok()?;
-        self.get(parts, count)
+        self.memtx()?.find(Key { parts, part_count })
     }
 
     /// Puts `new` in the place of `old`; returns the tuple that left.
@@ -173,17 +179,17 @@ impl Index {
         new: Option<&Tuple>,
         mode: DupMode,
     ) -> Result<Option<Tuple>, ReplaceError> {
-        self.store.borrow_mut().replace(old, new, mode).map_err(ReplaceError::from)
+        self.store().borrow_mut().replace(old, new, mode).map_err(ReplaceError::from)
     }
 
     /// Takes back a change that put `inserted` in the place of `displaced`.
     pub(crate) fn restore(&self, inserted: Option<&Tuple>, displaced: Option<&Tuple>) {
-        self.store.borrow_mut().restore(inserted, displaced);
+        self.store().borrow_mut().restore(inserted, displaced);
     }
 
     /// Fills this empty index with the tuples of another.
     pub(crate) fn fill_from(&self, source: &Index) -> Result<(), BuildError> {
-        let result = self.try_fill(&source.store.borrow());
+        let result = self.try_fill(&source.store().borrow());
         match result {
             Ok(()) => Ok(()),
             Err(Refusal::Duplicate(found)) => {
@@ -196,7 +202,7 @@ impl Index {
     }
 
     fn try_fill(&self, source: &memtx::Index) -> Result<(), Refusal> {
-        let mut store = self.store.borrow_mut();
+        let mut store = self.store().borrow_mut();
         store.begin_build(usize::try_from(source.len()).unwrap_or(usize::MAX));
         for pointer in source.range(IteratorType::All, None, None, 0) {
             // SAFETY: the tuple is in the source, which is borrowed.
@@ -209,8 +215,9 @@ impl Index {
     /// Another tuple of the source with the same key in this index.
     fn find_other(&self, source: &Index, found: &Tuple) -> Option<Tuple> {
         let key_def = &self.definition.key_def;
-        let mut iterator = source.iterate_all();
-        while let Some(tuple) = iterator.next_tuple() {
+        for pointer in source.store().borrow().range(IteratorType::All, None, None, 0) {
+            // SAFETY: the tuple is in the source, which is borrowed.
+            let tuple = unsafe { pointer.to_tuple() };
             if tuple.as_ptr() != found.as_ptr() && key_def.compare(&tuple, found).is_eq() {
                 return Some(tuple);
             }
@@ -220,29 +227,17 @@ impl Index {
 
     /// Begins to fill the empty index with tuples in any order.
     pub(crate) fn begin_build(&self) {
-        self.store.borrow_mut().begin_build(0);
+        self.store().borrow_mut().begin_build(0);
     }
 
     /// Adds a tuple to the index that is being built.
     pub(crate) fn build_next(&self, tuple: &Tuple) -> Result<(), ReplaceError> {
-        self.store.borrow_mut().build_next(tuple).map_err(ReplaceError::from)
+        self.store().borrow_mut().build_next(tuple).map_err(ReplaceError::from)
     }
 
     /// The index is complete.
     pub(crate) fn end_build(&self) -> Result<(), ReplaceError> {
-        self.store.borrow_mut().end_build().map_err(ReplaceError::from)
-    }
-
-    /// Count of tuples equal to the key prefix, up to a limit.
-    pub(crate) fn count_at_most(&self, key: &[u8], part_count: usize, limit: usize) -> usize {
-        let store = self.store.borrow();
-        store.range(IteratorType::Eq, Key::new(key, part_count), None, 0).take(limit).count()
-    }
-
-    /// Steps through all tuples, while the index may change.
-    pub(crate) fn iterate_all(&self) -> Steps {
-        let iterator = IndexIterator::new(&self.store.borrow(), IteratorType::All, None, None, 0);
-        Steps { store: self.store.clone(), iterator }
+        self.store().borrow_mut().end_build().map_err(ReplaceError::from)
     }
 
     /// Steps through the tuples for a type and key, while the index may change.
@@ -253,14 +248,17 @@ impl Index {
         after: Option<Key<'_>>,
         offset: u64,
     ) -> Steps {
-        let store = self.store.borrow();
-        let iterator = IndexIterator::new(&store, iterator, key, after, offset);
-        Steps { store: self.store.clone(), iterator }
+        match &self.structure {
+            Structure::Memtx(store) => {
+                let iterator = IndexIterator::new(&store.borrow(), iterator, key, after, offset);
+                Steps::Memtx { store: store.clone(), iterator }
+            }
+        }
     }
 
     /// The tuples of this moment, for a snapshot.
     pub(crate) fn read_view(&self, token: &memtx::ViewToken) -> memtx::IndexView {
-        self.store.borrow_mut().read_view(token)
+        self.store().borrow_mut().read_view(token)
     }
 }
 
@@ -275,15 +273,17 @@ impl From<Refusal> for ReplaceError {
 }
 
 /// A walk over an index.
-pub(crate) struct Steps {
-    store: Rc<RefCell<memtx::Index>>,
-    iterator: IndexIterator,
+pub(crate) enum Steps {
+    /// In memory.
+    Memtx { store: Rc<RefCell<memtx::Index>>, iterator: IndexIterator },
 }
 
 impl Steps {
-    /// The next tuple.
+    /// The next tuple. Yields when it is read from disk.
     #[inline]
-    pub fn next_tuple(&mut self) -> Option<Tuple> {
-        self.iterator.next(&self.store.borrow()).cloned()
+    pub fn next_tuple(&mut self) -> Result<Option<Tuple>> {
+        match self {
+            Steps::Memtx { store, iterator } => Ok(iterator.next(&store.borrow()).cloned()),
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! what comes after it can be asked for whether that tuple still exists or not.
 //!
 //! # Yields
-//! never
+//! when tuples are read from disk
 
 use std::rc::Rc;
 
@@ -84,6 +84,13 @@ pub struct Iterator {
     steps: Steps,
 }
 
+/// An index whose tuples are read, its space, and for a view which of the tuples are shown.
+struct Source {
+    space: Rc<Space>,
+    index: Rc<Index>,
+    filter: Option<ViewFilter>,
+}
+
 /// The parts of a key (a MessagePack array) and their count.
 #[inline]
 pub(crate) fn key_parts(key: &[u8]) -> Result<(&[u8], usize)> {
@@ -106,12 +113,15 @@ impl Database {
         Ok((space, index))
     }
 
-    /// The index whose tuples are read, and for a view which of them are shown.
-    fn source(&self, space: &Space, index: &Rc<Index>) -> Result<(Rc<Index>, Option<ViewFilter>)> {
-        let Some(source_id) = index.view_of() else { return Ok((index.clone(), None)) };
-        let source = self.schema().find(source_id)?;
-        let filter = view::filter(self, space.id());
-        Ok((source.find_index(index.id())?.clone(), Some(filter)))
+    /// What is read when this index is.
+    fn source(&self, space: &Rc<Space>, index: &Rc<Index>) -> Result<Source> {
+        let Some(source_id) = index.view_of() else {
+            return Ok(Source { space: space.clone(), index: index.clone(), filter: None });
+        };
+        let filter = Some(view::filter(self, space.id()));
+        let space = self.schema().find(source_id)?;
+        let index = space.find_index(index.id())?.clone();
+        Ok(Source { space, index, filter })
     }
 
     /// The tuple with this key (an array of all parts) in a unique index.
@@ -126,8 +136,8 @@ impl Database {
         if space.definition().engine == Engine::Service {
             return self.session_setting(parts);
         }
-        let (source, filter) = self.source(&space, &index)?;
-        let found = source.get(parts, count);
+        let Source { space, index, filter } = self.source(&space, &index)?;
+        let found = space.get(&index, parts, count)?;
         Ok(found.filter(|tuple| filter.is_none_or(|filter| filter.shows(self, tuple))))
     }
 
@@ -149,24 +159,27 @@ impl Database {
         if space.definition().engine == Engine::Service {
             return self.select_session_settings(parts, count, options);
         }
-        let (source, filter) = self.source(&space, &index)?;
+        let Source { space: source_space, index: source, filter } = self.source(&space, &index)?;
         let iterator = normalize(&index, options.iterator, count);
         let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
         let key = Key::new(parts, count);
-        let tuples = match filter {
-            None => {
-                let store = source.store();
+        let tuples = match (source.memtx(), filter) {
+            (Some(store), None) => {
                 let range = store.range(iterator, key, after, options.offset).take(limit);
                 // SAFETY: the tuples are in the index, which is borrowed.
                 range.map(|found| unsafe { found.to_tuple() }).collect()
             }
-            Some(filter) => {
-                let mut steps = source.iterate(iterator, key, after, 0);
-                std::iter::from_fn(|| steps.next_tuple())
-                    .filter(|tuple| filter.shows(self, tuple))
+            (store, filter) => {
+                drop(store);
+                let mut steps = source_space.iterate(&source, iterator, key, after, 0)?;
+                std::iter::from_fn(|| steps.next_tuple().transpose())
+                    .filter(|found| match (found, filter) {
+                        (Ok(tuple), Some(filter)) => filter.shows(self, tuple),
+                        _ => true,
+                    })
                     .skip(usize::try_from(options.offset).unwrap_or(usize::MAX))
                     .take(limit)
-                    .collect::<Vec<Tuple>>()
+                    .collect::<Result<Vec<Tuple>>>()?
             }
         };
         let position = match (options.fetch_position, tuples.last()) {
@@ -209,9 +222,11 @@ impl Database {
         let after = self.after_key(&space, &index, options, parts, count)?;
         let after = after.as_deref().map(key_parts).transpose()?;
         let after = after.and_then(|(parts, count)| Key::new(parts, count));
-        let (source, filter) = self.source(&space, &index)?;
+        let source = self.source(&space, &index)?;
+        let filter = source.filter;
         let iterator = normalize(&index, options.iterator, count);
-        let steps = source.iterate(iterator, Key::new(parts, count), after, options.offset);
+        let key = Key::new(parts, count);
+        let steps = source.space.iterate(&source.index, iterator, key, after, options.offset)?;
         let schema_version = self.schema().version();
         Ok(Iterator { space_id, index, schema_version, filter, steps })
     }
@@ -259,13 +274,14 @@ impl Database {
         let (space, index) = self.open_index(space_id, index_id)?;
         let (parts, count) = key_parts(key)?;
         validate_iteration(&space, &index, iterator, parts, count)?;
-        if space.definition().engine != Engine::Memtx {
+        let Some(store) = index.memtx().filter(|_| space.definition().engine == Engine::Memtx)
+        else {
             let options = SelectOptions { iterator, ..SelectOptions::default() };
             let selection = self.select(space_id, index_id, key, &options)?;
             return Ok(selection.tuples.len() as u64);
-        }
+        };
         let iterator = normalize(&index, iterator, count);
-        Ok(index.store().count(iterator, Key::new(parts, count)))
+        Ok(store.count(iterator, Key::new(parts, count)))
     }
 
     /// Count of tuples in an index.
@@ -280,11 +296,10 @@ impl Database {
     /// A tuple chosen by the number.
     pub fn random(&self, space_id: u32, index_id: u32, seed: u64) -> Result<Option<Tuple>> {
         let (space, index) = self.open_index(space_id, index_id)?;
-        if space.definition().engine != Engine::Memtx {
-            return Err(unsupported(&space, &index, "random()"));
+        match index.memtx() {
+            Some(store) if space.definition().engine == Engine::Memtx => Ok(store.random(seed)),
+            _ => Err(unsupported(&space, &index, "random()")),
         }
-        let found = index.store().random(seed);
-        Ok(found)
     }
 
     /// The position of a tuple (an array) in an index, for [`After::Position`].
@@ -330,7 +345,7 @@ impl Iterator {
             transaction.check(db)?;
         }
         loop {
-            let Some(tuple) = self.steps.next_tuple() else { return Ok(None) };
+            let Some(tuple) = self.steps.next_tuple()? else { return Ok(None) };
             if self.filter.is_none_or(|filter| filter.shows(db, &tuple)) {
                 return Ok(Some(tuple));
             }

@@ -17,12 +17,13 @@ use std::rc::Rc;
 
 use crate::base::error::Result;
 use crate::client_error;
-use crate::tuple::{Format, Tuple};
+use crate::memtx::{IteratorType, Key};
+use crate::tuple::{Format, RawTuple, Tuple};
 use crate::value::mp::text;
 
 use super::constraint::Constraints;
 use super::ddl::DdlHandler;
-use super::index::{Index, Mode};
+use super::index::{Index, Mode, Steps};
 use super::sequence::Sequence;
 use super::space_definition::SpaceDefinition;
 use super::trigger::Triggers;
@@ -163,6 +164,48 @@ impl Space {
     /// The index with this name.
     pub fn index_by_name(&self, name: &str) -> Option<&Rc<Index>> {
         self.indexes.iter().find(|index| index.definition().name == name)
+    }
+
+    /// The tuple with this key of all parts, which was validated, in an index. Yields when it is
+    /// read from disk.
+    #[inline]
+    pub fn get(&self, index: &Index, parts: &[u8], part_count: usize) -> Result<Option<Tuple>> {
+        match index.memtx() {
+            Some(store) => Ok(store.get(Key { parts, part_count })),
+            None => Ok(None),
+        }
+    }
+
+    /// The tuple with the same primary key as this one. Yields as [`Space::get`].
+    pub(crate) fn get_same(&self, tuple: &RawTuple) -> Result<Option<Tuple>> {
+        let Some(primary) = self.primary() else { return Ok(None) };
+        let key = primary.definition().key_def.extract_key(tuple);
+        let (parts, count) = super::iterator::key_parts(&key)?;
+        self.get(primary, parts, count)
+    }
+
+    /// Steps through the tuples of an index for a type and key, while the space may change.
+    pub(crate) fn iterate(
+        &self,
+        index: &Index,
+        iterator: IteratorType,
+        key: Option<Key<'_>>,
+        after: Option<Key<'_>>,
+        offset: u64,
+    ) -> Result<Steps> {
+        Ok(index.iterate(iterator, key, after, offset))
+    }
+
+    /// Steps through all tuples, while the space may change.
+    pub(crate) fn iterate_all(&self, index: &Index) -> Result<Steps> {
+        self.iterate(index, IteratorType::All, None, None, 0)
+    }
+
+    /// Whether an index has tuples equal to the key prefix. Yields as [`Space::get`].
+    pub(crate) fn has(&self, index: &Index, key: &[u8], part_count: usize) -> Result<bool> {
+        let key = Key::new(key, part_count);
+        let mut steps = self.iterate(index, IteratorType::Eq, key, None, 0)?;
+        Ok(steps.next_tuple()?.is_some())
     }
 
     /// The primary index.

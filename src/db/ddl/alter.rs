@@ -82,8 +82,8 @@ fn is_same_format(old: &Space, new: &Space) -> bool {
 /// Checks the tuples against the format they will live in.
 fn check_format(ddl: &Ddl<'_>, old: &Space, new: &Space) -> Result<()> {
     let Some(primary) = old.primary() else { return Ok(()) };
-    let mut iterator = primary.iterate_all();
-    while let Some(tuple) = iterator.next_tuple() {
+    let mut iterator = old.iterate_all(primary)?;
+    while let Some(tuple) = iterator.next_tuple()? {
         new.format().validate(tuple.data())?;
         ddl.db.check_constraints(new, &tuple)?;
     }

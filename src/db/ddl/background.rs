@@ -97,9 +97,9 @@ struct Watch {
 
 impl Watch {
     fn read_all(&self, ddl: &Ddl<'_>, old: &Rc<Space>, primary: &Index) -> Result<()> {
-        let mut steps = primary.iterate_all();
+        let mut steps = old.iterate_all(primary)?;
         let mut count = 0u64;
-        while let Some(tuple) = steps.next_tuple() {
+        while let Some(tuple) = steps.next_tuple()? {
             self.check(&tuple)?;
             for index in &self.indexes {
                 match index.replace(None, Some(&tuple), Mode::Insert) {
@@ -164,7 +164,7 @@ impl Watch {
         }
         for index in &self.indexes {
             // What was not read yet is not there, but something with the same key may be.
-            let known = old.filter(|old| index.store().holds(old));
+            let known = old.filter(|old| index.memtx().is_some_and(|store| store.holds(old)));
             let result = index.replace(known, new, Mode::Insert);
             if let Some(tuple) = new.or(old) {
                 self.explain(index, tuple, result)?;

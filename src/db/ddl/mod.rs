@@ -146,7 +146,7 @@ pub(super) fn has_key(
 ) -> bool {
     let Some(space) = db.schema().space(space_id) else { return false };
     let Some(index) = space.index(index_id) else { return false };
-    index.count_at_most(key, part_count, 1) > 0
+    space.has(index, key, part_count).unwrap_or(false)
 }
 
 /// Whether something was granted on this object.

@@ -247,7 +247,9 @@ impl Handler for LuaHandler<'_> {
         if let Some(primary) = space.as_ref().and_then(|space| space.primary()) {
             self.key.clear();
             mp::write_str(&mut self.key, request.argument(1));
-            primary.store().prefetch(&self.key);
+            if let Some(store) = primary.memtx() {
+                store.prefetch(&self.key);
+            }
         }
     }
 

@@ -40,7 +40,7 @@ fn collect(
     let space = Database::find().and_then(|db| db.space(id));
     let space = space.ok_or_else(|| Error::illegal_params("resp.scan: there is no such space"))?;
     let Some(primary) = space.primary() else { return Ok(None) };
-    let store = primary.store();
+    let Some(store) = primary.memtx() else { return Ok(None) };
     let Some((tuples, next)) = store.scan(cursor, count) else { return Ok(None) };
     for tuple in tuples {
         // SAFETY: the index keeps its tuples while it is borrowed.
