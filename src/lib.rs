@@ -2,7 +2,7 @@
 //!
 //! Folders, lowest first; each imports only what stands below it (`tests/architecture.rs` reads
 //! the table in `docs/ARCHITECTURE.md` and fails on any other import):
-//! `base`; `value`, `config`, `fiber`; `tuple`, `xrow`, `lua`; `wal`, `memtx`; `db`;
+//! `base`; `value`, `config`, `fiber`; `tuple`, `xrow`, `lua`; `wal`, `memtx`, `vinyl`; `db`;
 //! `net`; `builtin`; `server`.
 
 pub mod base;
@@ -16,5 +16,6 @@ pub mod net;
 pub mod server;
 pub mod tuple;
 pub mod value;
+pub mod vinyl;
 pub mod wal;
 pub mod xrow;

@@ -106,6 +106,17 @@ impl Part {
         }
     }
 
+    /// The part's value in a tuple that is only bytes, with the rest behind it.
+    pub fn value_in<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
+        value_in(data, self)
+    }
+
+    /// The collation by which strings compare; `None` where they compare as bytes.
+    #[inline]
+    pub fn collator(&self) -> Option<&'static Collation> {
+        self.collator
+    }
+
     /// Whether both are the same place in a tuple.
     fn is_same_place(&self, other: &Part) -> bool {
         self.field == other.field && self.path == other.path

@@ -1,0 +1,57 @@
+//! Tables on disk: the part of the engine vinyl that stands below transactions.
+//!
+//! The trees are crate `fjall`'s. One fjall database holds all of an instance; each index has a
+//! tree (fjall's word is keyspace) of its own, whose keys are [`key`]'s bytes. What db calls an
+//! index may have had several trees in its life: a truncated or rebuilt one begins anew, and
+//! recovery may stand at a time before that. So trees are [`Generation`]s of an index, each with
+//! the LSNs at which it was created and dropped.
+//!
+//! ```text
+//!   tx thread                               other threads
+//!   Store::submit ── queue ───────────────> writer: batches ──> fjall: journal, memory tables
+//!   Store::get, scan ── cache, else ──────> readers (vinyl.read_threads)       │ flush, compaction
+//!        ^── fiber waits ── answer ───────────┘                      fjall's workers (write_threads)
+//! ```
+//!
+//! Durability has one source, the log of `wal`. A committed transaction is submitted after the log
+//! has it, and tx goes on at once; the writer applies what was submitted, in order, in atomic batches
+//! which carry the vclock up to which the trees are complete. What fjall loses in a crash are the
+//! newest batches as wholes, and recovery replays the log from that vclock on. [`Store::persist`]
+//! makes all batches durable, so that a checkpoint may let older log files go.
+//!
+//! # Invariants
+//! - fjall shows a prefix of what was submitted, never half of one submission, at any time and after
+//!   any crash.
+//! - tx never waits for fjall but in a fiber: nothing here does I/O or takes fjall's locks on tx, save
+//!   in the functions that say they yield (they do it on other threads).
+//! - A row of the cache is the newest submitted one.
+//! - A failure of fjall is final: the store refuses everything from then on, naming the first cause.
+//!   Restarting recovers from the log.
+//!
+//! # Yields
+//! `Store::open`, `create`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
+//! `collect_garbage`, `compact`. The others never.
+//!
+//! # Not here
+//! Transactions, and the changes that are committed but not applied yet: a reader must look at those
+//! first.
+
+mod cache;
+mod error;
+mod generation;
+pub mod key;
+mod options;
+mod reader;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+/// Bytes of a key or a row: shared, not copied, between tx, the cache and fjall.
+pub use fjall::Slice as Bytes;
+
+pub use generation::{Generation, Resolve};
+pub use key::Range;
+pub use options::{IndexOptions, Options};
+pub use store::{Row, Snapshot, Statistics, Store};
+pub use writer::{Change, Position, Write};

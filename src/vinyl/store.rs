@@ -1,0 +1,518 @@
+//! The store: what tx calls.
+//!
+//! # Invariants
+//! - Sequence numbers of submissions begin with 1 and have no gaps; what is applied is a prefix.
+//! - Files are opened, created and deleted on other threads than tx, and so is what drops the last
+//!   handle of a tree.
+//!
+//! # Yields
+//! `open`, `create`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
+//! `collect_garbage`, `compact`
+
+use std::cell::{Cell, RefCell};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
+
+use super::cache::{Cache, Hash};
+use super::error::failed;
+use super::generation::{self, Generation, RECORD_PREFIX, Record};
+use super::options::{IndexOptions, Options};
+use super::reader::Readers;
+use super::writer::{Command, Position, Shared, VCLOCK_KEY, Write, Writer};
+use super::{Bytes, Change, Range};
+use crate::base::{Error, Result};
+use crate::client_error;
+use crate::fiber;
+use crate::value::msgpack::Reader;
+use crate::xrow::Vclock;
+
+/// How long a fiber sleeps between two looks whether there is room for changes.
+const ROOM_NAP: Duration = Duration::from_millis(1);
+
+/// A key and its row.
+pub type Row = (Bytes, Bytes);
+
+/// All trees at one moment. Cheap; while it lives, the versions of rows that it sees stay on disk.
+#[derive(Clone)]
+pub struct Snapshot {
+    inner: fjall::Snapshot,
+    sequence: u64,
+}
+
+impl Snapshot {
+    /// Everything submitted up to here is in it, and maybe later submissions up to its making.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// Figures of the whole store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statistics {
+    /// Bytes of changes in memory.
+    pub memory_used: u64,
+    /// Bytes that they may have.
+    pub memory_limit: u64,
+    /// Bytes of the cache of rows.
+    pub cache_size: u64,
+    /// Rows of the cache.
+    pub cache_count: u64,
+}
+
+/// The trees of an instance.
+pub struct Store {
+    shared: Arc<Shared>,
+    readers: Readers,
+    writer: Option<JoinHandle<()>>,
+    cache: RefCell<Cache>,
+    submitted: Cell<u64>,
+    next_number: Cell<u64>,
+    vclock: Vclock,
+}
+
+/// What the files say.
+struct Opened {
+    shared: Arc<Shared>,
+    vclock: Vclock,
+    next_number: u64,
+}
+
+impl Store {
+    /// Opens the directory, or makes it. Yields.
+    pub fn open(options: &Options) -> Result<Store> {
+        let given = options.clone();
+        let opened =
+            fiber::blocking(move || open(&given).map_err(|error| failed(&given.dir, &error)))?;
+        let Opened { shared, vclock, next_number } = opened;
+        let writer = Writer::new(shared.clone(), vclock);
+        let writer = thread::Builder::new()
+            .name("vinyl.writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| Error::system("failed to start a thread", &error))?;
+        Ok(Store {
+            shared,
+            readers: Readers::new(options.read_threads)?,
+            writer: Some(writer),
+            cache: RefCell::new(Cache::new(options.cache / 2)),
+            submitted: Cell::new(0),
+            next_number: Cell::new(next_number),
+            vclock,
+        })
+    }
+
+    /// Up to where the trees were complete when they were opened: recovery submits what is behind.
+    pub fn vclock(&self) -> &Vclock {
+        &self.vclock
+    }
+
+    /// The first failure, if there was one.
+    pub fn check(&self) -> Result<()> {
+        self.shared.check()
+    }
+
+    // Generations.
+
+    /// All generations that have files, by number.
+    pub fn generations(&self) -> Vec<Arc<Generation>> {
+        let mut all: Vec<_> = self.shared.lock_generations().values().cloned().collect();
+        all.sort_by_key(|generation| generation.number);
+        all
+    }
+
+    /// The generation that served an index at that LSN.
+    pub fn find(&self, space_id: u32, index_id: u32, lsn: i64) -> Option<Arc<Generation>> {
+        let generations = self.shared.lock_generations();
+        let is_wanted = |generation: &&Arc<Generation>| {
+            generation.space_id() == space_id
+                && generation.index_id() == index_id
+                && generation.is_alive_at(lsn)
+        };
+        generations.values().filter(is_wanted).max_by_key(|found| found.number).cloned()
+    }
+
+    /// Makes an empty tree for an index, to be filled and then [`Store::set_created`], or else
+    /// [`Store::abort`]ed. If the process ends before, it is forgotten. Yields.
+    pub fn create(
+        &self,
+        space_id: u32,
+        index_id: u32,
+        options: &IndexOptions,
+    ) -> Result<Arc<Generation>> {
+        self.check()?;
+        let number = self.next_number.get();
+        self.next_number.set(number + 1);
+        let (shared, options) = (self.shared.clone(), options.clone());
+        let generation = fiber::blocking(move || {
+            let name = generation::keyspace_name(space_id, index_id, number);
+            let keyspace = shared.database.keyspace(&name, || options.to_fjall())?;
+            Ok(Arc::new(Generation::new(number, space_id, index_id, keyspace)))
+        })
+        .map_err(|error| self.failed(&error))?;
+        self.shared.lock_generations().insert(number, generation.clone());
+        self.record(&generation);
+        Ok(generation)
+    }
+
+    /// The transaction with this LSN, which makes the index, is in the log; the rows that it begins
+    /// with are submitted.
+    pub fn set_created(&self, generation: &Generation, lsn: i64) {
+        generation.set_created(lsn);
+        self.record(generation);
+    }
+
+    /// The transaction with this LSN, which drops the index or empties it, is in the log.
+    pub fn set_dropped(&self, generation: &Generation, lsn: i64) {
+        generation.set_dropped(lsn);
+        self.record(generation);
+    }
+
+    /// Deletes a generation that was not made in the end. Yields.
+    pub fn abort(&self, generation: &Arc<Generation>) -> Result<()> {
+        self.delete(vec![generation.clone()])
+    }
+
+    /// Deletes the files of generations dropped at or before this LSN: recovery begins with no state
+    /// older than that. Yields.
+    pub fn collect_garbage(&self, lsn: i64) -> Result<()> {
+        let mut garbage = self.generations();
+        garbage.retain(|generation| generation.dropped().is_some_and(|dropped| dropped <= lsn));
+        if garbage.is_empty() { Ok(()) } else { self.delete(garbage) }
+    }
+
+    fn delete(&self, garbage: Vec<Arc<Generation>>) -> Result<()> {
+        for generation in &garbage {
+            self.shared.lock_generations().remove(&generation.number);
+            self.submit_command(Command::Record { key: generation.record_key(), record: None });
+        }
+        // Nobody writes to them any more once this is applied.
+        self.wait_applied(self.submitted.get())?;
+        let shared = self.shared.clone();
+        fiber::blocking(move || {
+            for generation in garbage {
+                shared.database.delete_keyspace(generation.keyspace.clone())?;
+                // The files go with the last handle, and that is not to be tx's.
+                shared.lock_dying().push(generation);
+            }
+            shared.bury();
+            Ok(())
+        })
+        .map_err(|error| self.failed(&error))
+    }
+
+    fn record(&self, generation: &Generation) {
+        let (key, record) = (generation.record_key(), Some(generation.encode()));
+        self.submit_command(Command::Record { key, record });
+    }
+
+    // Changes.
+
+    /// Takes over changes that are in the log. They are applied whole, in order of submission.
+    /// Returns the sequence number. Never waits; [`Store::wait_room`] does, before.
+    pub fn submit(&self, position: Position, writes: Vec<Write>) -> u64 {
+        let sequence = self.submitted.get() + 1;
+        self.submitted.set(sequence);
+        let mut cache = self.cache.borrow_mut();
+        for write in &writes {
+            let number = write.generation.number;
+            let hash = cache.hash(number, &write.key);
+            match &write.change {
+                Change::Put(row) => {
+                    cache.put(hash, number, &write.key, Some(row.clone()), sequence);
+                }
+                Change::Delete => cache.put(hash, number, &write.key, None, sequence),
+                Change::Upsert { .. } => cache.forget(hash, number, &write.key, sequence),
+            }
+        }
+        self.shared.submit(sequence, Command::Apply { position, writes });
+        sequence
+    }
+
+    fn submit_command(&self, command: Command) -> u64 {
+        let sequence = self.submitted.get() + 1;
+        self.submitted.set(sequence);
+        self.shared.submit(sequence, command);
+        sequence
+    }
+
+    /// The sequence number of the newest submission.
+    pub fn submitted(&self) -> u64 {
+        self.submitted.get()
+    }
+
+    /// The sequence number up to which new snapshots surely show the changes.
+    pub fn applied(&self) -> u64 {
+        self.shared.applied.load(Ordering::Acquire)
+    }
+
+    /// Waits until that submission is applied. Yields.
+    pub fn wait_applied(&self, sequence: u64) -> Result<()> {
+        let mut signal = self.shared.applied_signal.subscribe();
+        fiber::wait(async {
+            while self.applied() < sequence {
+                self.shared.check()?;
+                if signal.changed().await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Bytes of changes in memory, and how many there may be.
+    pub fn quota(&self) -> (u64, u64) {
+        (self.shared.used(), self.shared.memory.load(Ordering::Relaxed))
+    }
+
+    /// Waits until the quota has room for changes, `ER_VY_QUOTA_TIMEOUT` if that takes longer than the
+    /// timeout. Yields if there is none.
+    pub fn wait_room(&self, timeout: Duration) -> Result<()> {
+        let mut deadline = None;
+        loop {
+            self.check()?;
+            let (used, limit) = self.quota();
+            if used < limit {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if now >= *deadline.get_or_insert(now + timeout) {
+                return Err(client_error!(ER_VY_QUOTA_TIMEOUT));
+            }
+            fiber::suspend_until(Some(now + ROOM_NAP));
+            fiber::test_cancel()?;
+        }
+    }
+
+    /// Makes everything durable that was submitted until now; `vclock` is known to be complete with
+    /// it. Yields.
+    pub fn persist(&self, vclock: &Vclock) -> Result<()> {
+        let sequence = self.submit_command(Command::Advance(Box::new(*vclock)));
+        self.wait_applied(sequence)?;
+        let shared = self.shared.clone();
+        fiber::blocking(move || shared.database.persist(PersistMode::SyncAll))
+            .map_err(|error| self.failed(&error))
+    }
+
+    // Reads.
+
+    /// All trees as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        let sequence = self.applied();
+        Snapshot { inner: self.shared.database.snapshot(), sequence }
+    }
+
+    /// The row of a key if the cache knows it: the newest submitted one, or that of the snapshot.
+    #[inline]
+    pub fn get_cached(
+        &self,
+        generation: &Generation,
+        snapshot: Option<&Snapshot>,
+        key: &[u8],
+    ) -> Option<Option<Bytes>> {
+        let mut cache = self.cache.borrow_mut();
+        let hash = cache.hash(generation.number, key);
+        let sequence = snapshot.map_or(u64::MAX, |snapshot| snapshot.sequence);
+        cache.get(hash, generation.number, key, sequence)
+    }
+
+    /// The row of a key: in the snapshot, or what is applied (or even only submitted) when there is
+    /// none. Yields unless the cache knows it.
+    pub fn get(
+        &self,
+        generation: &Arc<Generation>,
+        snapshot: Option<&Snapshot>,
+        key: &Bytes,
+    ) -> Result<Option<Bytes>> {
+        if let Some(row) = self.get_cached(generation, snapshot, key) {
+            return Ok(row);
+        }
+        let rows = self.read(generation, snapshot, vec![key.clone()])?;
+        Ok(rows.into_iter().next().flatten())
+    }
+
+    /// [`Store::get`] of several keys, in order, for the price of one wait. Yields unless the cache
+    /// knows all.
+    pub fn get_many(
+        &self,
+        generation: &Arc<Generation>,
+        snapshot: Option<&Snapshot>,
+        keys: &[Bytes],
+    ) -> Result<Vec<Option<Bytes>>> {
+        let mut rows = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for (index, key) in keys.iter().enumerate() {
+            let known = self.get_cached(generation, snapshot, key);
+            if known.is_none() {
+                missing.push(index);
+            }
+            rows.push(known.flatten());
+        }
+        if !missing.is_empty() {
+            let wanted = missing.iter().map(|&index| keys[index].clone()).collect();
+            let found = self.read(generation, snapshot, wanted)?;
+            for (index, row) in missing.into_iter().zip(found) {
+                rows[index] = row;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// At most `limit` rows of a range, descending if `is_reverse`. Without a snapshot, one is made.
+    /// Yields.
+    pub fn scan(
+        &self,
+        generation: &Arc<Generation>,
+        snapshot: Option<&Snapshot>,
+        range: &Range,
+        is_reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
+        self.check()?;
+        if range.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
+        let (keyspace, range) = (generation.keyspace.clone(), range.clone());
+        let rows = self.readers.run(move || {
+            let bounds: (Bound<Bytes>, Bound<Bytes>) = (range.start, range.end);
+            let found = snapshot.inner.range::<Bytes, _>(&keyspace, bounds);
+            if is_reverse {
+                found.rev().take(limit).map(fjall::Guard::into_inner).collect()
+            } else {
+                found.take(limit).map(fjall::Guard::into_inner).collect::<fjall::Result<Vec<Row>>>()
+            }
+        });
+        rows.map_err(|error| failed(generation.keyspace.path(), &error))
+    }
+
+    fn read(
+        &self,
+        generation: &Arc<Generation>,
+        snapshot: Option<&Snapshot>,
+        keys: Vec<Bytes>,
+    ) -> Result<Vec<Option<Bytes>>> {
+        self.check()?;
+        // Taken here: what is submitted from now on may be seen or not, and is not cached.
+        let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
+        let seen = snapshot.sequence;
+        let keyspace = generation.keyspace.clone();
+        let (keys, rows) = self.readers.run(move || {
+            let read = |key: &Bytes| snapshot.inner.get(&keyspace, key);
+            let rows = keys.iter().map(read).collect::<fjall::Result<Vec<_>>>();
+            (keys, rows)
+        });
+        let rows = rows.map_err(|error| failed(generation.keyspace.path(), &error))?;
+        let mut cache = self.cache.borrow_mut();
+        for (key, row) in keys.iter().zip(&rows) {
+            let hash: Hash = cache.hash(generation.number, key);
+            cache.fill(hash, generation.number, key, row.clone(), seen);
+        }
+        Ok(rows)
+    }
+
+    // Upkeep.
+
+    /// Changes the bytes for changes in memory and for the cache.
+    pub fn set_limits(&self, memory: u64, cache: u64) {
+        self.shared.memory.store(memory, Ordering::Relaxed);
+        self.cache.borrow_mut().set_size_max(cache / 2);
+    }
+
+    /// Figures of the whole store.
+    pub fn statistics(&self) -> Statistics {
+        let cache = self.cache.borrow();
+        let (memory_used, memory_limit) = self.quota();
+        Statistics {
+            memory_used,
+            memory_limit,
+            cache_size: cache.size(),
+            cache_count: cache.count() as u64,
+        }
+    }
+
+    /// Merges all tables of a tree into one level. Yields until it is done.
+    pub fn compact(&self, generation: &Arc<Generation>) -> Result<()> {
+        self.check()?;
+        let compacted = generation.clone();
+        fiber::blocking(move || {
+            compacted.keyspace.rotate_memtable_and_wait()?;
+            compacted.keyspace.major_compact()
+        })
+        .map_err(|error| failed(generation.keyspace.path(), &error))
+    }
+
+    fn failed(&self, error: &fjall::Error) -> Error {
+        failed(&self.shared.dir, error)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Some(writer) = self.writer.take() {
+            // A panic of the writer was reported when it happened.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn open(options: &Options) -> fjall::Result<Opened> {
+    let database = Database::builder(&options.dir)
+        .cache_size(options.cache / 2)
+        .manual_journal_persist(true)
+        .max_journaling_size(journal_size(options))
+        .worker_threads(options.write_threads.max(1))
+        .open()?;
+    let meta = database.keyspace("meta", || {
+        KeyspaceCreateOptions::default().max_memtable_size(u64::MAX).manual_journal_persist(true)
+    })?;
+    let vclock = match meta.get(VCLOCK_KEY)? {
+        None => Vclock::new(),
+        Some(bytes) => {
+            Vclock::decode(&mut Reader::new(&bytes)).map_err(|_| fjall::Error::Unrecoverable)?
+        }
+    };
+    let mut next_number = 1;
+    let shared = Shared::new(&options.dir, database, meta, options.memory);
+    for guard in shared.meta.prefix([RECORD_PREFIX]) {
+        let (key, value) = guard.into_inner()?;
+        let record = Record::decode(&key, &value).ok_or(fjall::Error::Unrecoverable)?;
+        next_number = next_number.max(record.number + 1);
+        if !shared.database.keyspace_exists(&record.name()) {
+            // It was being deleted.
+            shared.meta.remove(key)?;
+            continue;
+        }
+        let keyspace = shared.database.keyspace(&record.name(), KeyspaceCreateOptions::default)?;
+        if record.created.is_none() {
+            shared.meta.remove(key)?;
+            shared.database.delete_keyspace(keyspace)?;
+            continue;
+        }
+        let generation = Generation::new(record.number, record.space_id, record.index_id, keyspace);
+        record.created.inspect(|&lsn| generation.set_created(lsn));
+        record.dropped.inspect(|&lsn| generation.set_dropped(lsn));
+        shared.lock_generations().insert(record.number, Arc::new(generation));
+    }
+    // Trees that were made and of which no record became durable.
+    for name in shared.database.list_keyspace_names() {
+        let number = name.rsplit('.').next().and_then(|number| number.parse().ok());
+        let Some(number) = number.filter(|_| &*name != "meta") else { continue };
+        if !shared.lock_generations().contains_key(&number) {
+            next_number = next_number.max(number + 1);
+            let keyspace = shared.database.keyspace(&name, KeyspaceCreateOptions::default)?;
+            shared.database.delete_keyspace(keyspace)?;
+        }
+    }
+    Ok(Opened { shared: Arc::new(shared), vclock, next_number })
+}
+
+/// Journals hold what is in memory and not in tables, with some room.
+fn journal_size(options: &Options) -> u64 {
+    const SIZE_MIN: u64 = 128 * 1024 * 1024;
+    options.memory.saturating_mul(2).max(SIZE_MIN)
+}

@@ -1,0 +1,374 @@
+//! The thread that applies what tx submitted, in order, in batches.
+//!
+//! tx appends to a queue and goes on. The thread takes all there is, and while there is work it looks
+//! again after a nap instead of being woken: a wake-up costs tx more than the submission itself, and
+//! larger batches cost fjall less. It goes to sleep when nothing came for a while.
+//!
+//! # Invariants
+//! - Submissions are applied whole and in order; a batch ends between two of them.
+//! - A batch carries the vclock that is complete with it.
+//! - After a failure nothing more is applied; the queue is thrown away.
+//!
+//! # Yields
+//! never; blocks, and so do fjall's stalls when compaction falls behind
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use fjall::{AbstractTree, Database, Keyspace};
+use tokio::sync::watch;
+
+use super::Bytes;
+use super::error::failed;
+use super::generation::Generation;
+use crate::base::{Error, Result};
+use crate::xrow::Vclock;
+
+/// How long the thread naps between two looks at the queue.
+const NAP: Duration = Duration::from_millis(1);
+/// Naps without work after which it goes to sleep.
+const NAP_COUNT_MAX: u32 = 100;
+/// How long it naps while somebody still reads what was deleted.
+const DYING_NAP: Duration = Duration::from_secs(1);
+/// Changes of a batch.
+const BATCH_COUNT_MAX: usize = 4096;
+/// Bytes of changes after which the sizes of memory tables are looked at.
+const ROTATION_CHECK_SIZE: u64 = 1024 * 1024;
+/// Memory of a change in the queue and in a table of memory, beside its bytes.
+const CHANGE_OVERHEAD: u64 = 64;
+
+/// Key of the vclock in `meta`.
+pub(super) const VCLOCK_KEY: &[u8] = b"vclock";
+
+/// What is done to one key.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The row is this.
+    Put(Bytes),
+    /// There is no row.
+    Delete,
+    /// The row is this tuple, or if there is one, what the operations make of it.
+    Upsert {
+        /// The row if there is none.
+        tuple: Bytes,
+        /// What to do with one.
+        operations: Bytes,
+    },
+}
+
+/// A change of one key of a tree.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The tree.
+    pub generation: Arc<Generation>,
+    /// The key.
+    pub key: Bytes,
+    /// What is done to it.
+    pub change: Change,
+}
+
+impl Write {
+    fn size(&self) -> u64 {
+        let row = match &self.change {
+            Change::Put(row) => row.len(),
+            Change::Delete => 0,
+            Change::Upsert { tuple, operations } => tuple.len() + operations.len(),
+        };
+        CHANGE_OVERHEAD + (self.key.len() + row) as u64
+    }
+}
+
+/// Where in the log a submission stands.
+#[derive(Clone, Copy, Debug)]
+pub enum Position {
+    /// Not in the log: rows of an index that is being built.
+    None,
+    /// Its last row.
+    Row {
+        /// Whose row.
+        replica_id: u32,
+        /// Its LSN.
+        lsn: i64,
+    },
+}
+
+pub(super) enum Command {
+    Apply {
+        position: Position,
+        writes: Vec<Write>,
+    },
+    /// Everything up to here is known to be applied.
+    Advance(Box<Vclock>),
+    /// A generation's record, as it is now.
+    Record {
+        key: [u8; 9],
+        record: Option<[u8; 24]>,
+    },
+}
+
+#[derive(Default)]
+struct Queue {
+    commands: Vec<(u64, Command)>,
+    is_asleep: bool,
+    is_closed: bool,
+}
+
+/// What tx, the writer and the readers share.
+pub(super) struct Shared {
+    pub dir: PathBuf,
+    pub database: Database,
+    pub meta: Keyspace,
+    queue: Mutex<Queue>,
+    woken: Condvar,
+    /// Bytes that are submitted and not applied.
+    pub pending: AtomicU64,
+    pub applied: AtomicU64,
+    pub applied_signal: watch::Sender<u64>,
+    pub failure: OnceLock<Error>,
+    pub memory: AtomicU64,
+    /// Generations whose memory tables may be rotated.
+    pub generations: Mutex<HashMap<u64, Arc<Generation>>>,
+    /// Deleted generations that somebody still reads: tx must not be the last one.
+    dying: Mutex<Vec<Arc<Generation>>>,
+}
+
+impl Shared {
+    pub fn new(dir: &Path, database: Database, meta: Keyspace, memory: u64) -> Shared {
+        Shared {
+            dir: dir.to_owned(),
+            database,
+            meta,
+            queue: Mutex::default(),
+            woken: Condvar::new(),
+            pending: AtomicU64::new(0),
+            applied: AtomicU64::new(0),
+            applied_signal: watch::Sender::new(0),
+            failure: OnceLock::new(),
+            memory: AtomicU64::new(memory),
+            generations: Mutex::default(),
+            dying: Mutex::default(),
+        }
+    }
+
+    pub fn lock_generations(&self) -> MutexGuard<'_, HashMap<u64, Arc<Generation>>> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn lock_dying(&self) -> MutexGuard<'_, Vec<Arc<Generation>>> {
+        self.dying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of deleted generations that nobody else holds, which deletes their files.
+    pub fn bury(&self) {
+        let mut dying = std::mem::take(&mut *self.lock_dying());
+        if dying.is_empty() {
+            return;
+        }
+        dying.retain(|generation| Arc::strong_count(generation) > 1);
+        self.lock_dying().append(&mut dying);
+    }
+
+    fn lock_queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of changes in memory: submitted ones and fjall's tables of memory.
+    pub fn used(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed) + self.database.write_buffer_size()
+    }
+
+    /// Appends to the queue.
+    pub fn submit(&self, sequence: u64, command: Command) {
+        if let Command::Apply { writes, .. } = &command {
+            self.pending.fetch_add(writes.iter().map(Write::size).sum(), Ordering::Relaxed);
+        }
+        let mut queue = self.lock_queue();
+        queue.commands.push((sequence, command));
+        if std::mem::take(&mut queue.is_asleep) {
+            self.woken.notify_one();
+        }
+    }
+
+    /// Ends the thread after what is in the queue.
+    pub fn close(&self) {
+        self.lock_queue().is_closed = true;
+        self.woken.notify_one();
+    }
+
+    pub fn check(&self) -> Result<()> {
+        self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Remembers the first failure and wakes all that wait.
+    pub fn fail(&self, error: Error) {
+        let _ = self.failure.set(error);
+        self.applied_signal.send_modify(|_| {});
+    }
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    vclock: Vclock,
+    unchecked: u64,
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, vclock: Vclock) -> Writer {
+        Writer { shared, vclock, unchecked: 0 }
+    }
+
+    /// The thread.
+    pub fn run(mut self) {
+        let mut commands = Vec::new();
+        while self.take(&mut commands) {
+            if self.shared.failure.get().is_some() {
+                commands.clear();
+                continue;
+            }
+            if let Err(error) = self.apply(&mut commands) {
+                self.shared.fail(failed(&self.shared.dir, &error));
+            }
+        }
+    }
+
+    /// Waits for work; false: there will be none.
+    fn take(&mut self, commands: &mut Vec<(u64, Command)>) -> bool {
+        let shared = self.shared.clone();
+        let mut queue = shared.lock_queue();
+        let mut naps = 0;
+        loop {
+            if !queue.commands.is_empty() {
+                std::mem::swap(commands, &mut queue.commands);
+                return true;
+            }
+            if queue.is_closed {
+                return false;
+            }
+            let woken = &shared.woken;
+            shared.bury();
+            queue = if naps < NAP_COUNT_MAX {
+                naps += 1;
+                woken.wait_timeout(queue, NAP).unwrap_or_else(PoisonError::into_inner).0
+            } else if !shared.lock_dying().is_empty() {
+                woken.wait_timeout(queue, DYING_NAP).unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                queue.is_asleep = true;
+                woken.wait(queue).unwrap_or_else(PoisonError::into_inner)
+            };
+        }
+    }
+
+    fn apply(&mut self, commands: &mut Vec<(u64, Command)>) -> fjall::Result<()> {
+        let has_upserts = commands.iter().any(|(_, command)| match command {
+            Command::Apply { writes, .. } => {
+                writes.iter().any(|write| matches!(write.change, Change::Upsert { .. }))
+            }
+            _ => false,
+        });
+        let mut commands = commands.drain(..).peekable();
+        while commands.peek().is_some() {
+            let mut batch = Batch::new(&self.shared.database, has_upserts);
+            let mut last = 0;
+            for (sequence, command) in commands.by_ref() {
+                last = sequence;
+                match command {
+                    Command::Apply { position, writes } => {
+                        for write in writes {
+                            batch.add(write)?;
+                        }
+                        if let Position::Row { replica_id, lsn } = position {
+                            self.vclock.set(replica_id, lsn);
+                        }
+                    }
+                    Command::Advance(vclock) => self.vclock.max_assign(&vclock),
+                    Command::Record { key, record: Some(record) } => {
+                        batch.inner.insert(&self.shared.meta, key, record);
+                    }
+                    Command::Record { key, record: None } => {
+                        batch.inner.remove(&self.shared.meta, key);
+                    }
+                }
+                if batch.inner.len() >= BATCH_COUNT_MAX {
+                    break;
+                }
+            }
+            let mut vclock = Vec::with_capacity(64);
+            self.vclock.encode(&mut vclock);
+            batch.inner.insert(&self.shared.meta, VCLOCK_KEY, vclock);
+            batch.inner.commit()?;
+            self.shared.pending.fetch_sub(batch.size, Ordering::Relaxed);
+            self.shared.applied.store(last, Ordering::Release);
+            if self.shared.applied_signal.receiver_count() > 0 {
+                self.shared.applied_signal.send_replace(last);
+            }
+            self.unchecked += batch.size;
+            if self.unchecked >= ROTATION_CHECK_SIZE {
+                self.unchecked = 0;
+                self.rotate()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the largest table of memory written out when all together take a quarter of the quota: the
+    /// rest is for those that are being written.
+    fn rotate(&self) -> fjall::Result<()> {
+        let generations: Vec<_> = self.shared.lock_generations().values().cloned().collect();
+        let size_max = self.shared.memory.load(Ordering::Relaxed) / 4;
+        let mut largest: Option<(u64, &Arc<Generation>)> = None;
+        let mut total = 0;
+        for generation in &generations {
+            let size = generation.keyspace.tree.active_memtable().size();
+            total += size;
+            if largest.is_none_or(|(most, _)| size > most) {
+                largest = Some((size, generation));
+            }
+        }
+        if let Some((_, generation)) = largest.filter(|_| total > size_max) {
+            generation.keyspace.rotate_memtable()?;
+        }
+        Ok(())
+    }
+}
+
+struct Batch {
+    inner: fjall::OwnedWriteBatch,
+    size: u64,
+    /// Rows that the batch itself makes, for upserts behind them.
+    made: Option<HashMap<(u64, Bytes), Option<Bytes>, ahash::RandomState>>,
+}
+
+impl Batch {
+    fn new(database: &Database, has_upserts: bool) -> Batch {
+        Batch { inner: database.batch(), size: 0, made: has_upserts.then(HashMap::default) }
+    }
+
+    fn add(&mut self, write: Write) -> fjall::Result<()> {
+        self.size += write.size();
+        let Write { generation, key, change } = write;
+        let row = match change {
+            Change::Put(row) => Some(row),
+            Change::Delete => None,
+            Change::Upsert { tuple, operations } => {
+                let place = (generation.number, key.clone());
+                let old = match self.made.as_ref().and_then(|made| made.get(&place)) {
+                    Some(row) => row.clone(),
+                    None => generation.keyspace.get(&key)?,
+                };
+                let resolve = generation.resolve.get().expect("upserts need a way to resolve them");
+                Some(resolve(old.as_deref(), &tuple, &operations))
+            }
+        };
+        if let Some(made) = &mut self.made {
+            made.insert((generation.number, key.clone()), row.clone());
+        }
+        match row {
+            Some(row) => self.inner.insert(&generation.keyspace, key, row),
+            None => self.inner.remove(&generation.keyspace, key),
+        }
+        Ok(())
+    }
+}
