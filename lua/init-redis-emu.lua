@@ -55,6 +55,17 @@ local M = {commands = commands}
 local DEFAULTS = {
     host = '127.0.0.1',
     port = 6379,
+    -- 'ssl' encrypts connections, with the certificate and key of these files; with an authority's
+    -- file, clients have to show a certificate that it signed.
+    transport = 'plain',
+    ssl_cert_file = '',
+    ssl_key_file = '',
+    ssl_ca_file = '',
+    -- Names of cipher suites, separated by colons.
+    ssl_ciphers = '',
+    -- Of the key, or the file of such passwords.
+    ssl_password = '',
+    ssl_password_file = '',
     -- How many numbers SELECT accepts.
     databases = 16,
     -- Most connections.
@@ -103,6 +114,17 @@ local function limits()
     }
 end
 
+-- How connections are encrypted.
+local function tls()
+    local settings, params = config.settings, {}
+    for name in pairs(DEFAULTS) do
+        if name == 'transport' or name:startswith('ssl_') then
+            params[name] = settings[name]
+        end
+    end
+    return params
+end
+
 local handlers = {
     commands = commands,
     lists = lists,
@@ -129,11 +151,13 @@ function M.start(previous)
     local _ = keyspace.databases[0]
     if previous ~= nil then
         shared = previous.take_over(M)
+        shared.server:set_tls(tls())
     else
-        local settings = config.settings
+        local options = tls()
+        options.host, options.port = config.settings.host, config.settings.port
         shared = {owner = M}
-        shared.server = resp.listen({host = settings.host, port = settings.port})
-        log.info('Redis protocol on %s:%d', settings.host, shared.server:port())
+        shared.server = resp.listen(options)
+        log.info('Redis protocol on %s:%d', options.host, shared.server:port())
     end
     shared.server:set_handlers(handlers)
     shared.server:set_limits(limits())

@@ -386,6 +386,9 @@ local function reload(cfg)
         if not same(current[name], value) then
             apply(name, value)
             current[name] = value
+        elseif name == 'listen' then
+            -- Its certificates may be new ones.
+            box.internal.iproto.reload_tls(value)
         end
     end
     set_iproto_limits()

@@ -16,17 +16,8 @@ end
 
 -- One parsed URI as the native side takes it.
 local function address_of(parsed)
-    local transport = parsed.params ~= nil and parsed.params.transport or nil
-    if type(transport) == 'table' then
-        transport = transport[1]
-    end
-    if transport == 'ssl' then
-        bad('SSL is not available in this build')
-    elseif transport ~= nil and transport ~= 'plain' then
-        bad(('expected host:service or /unix.socket, or a transport that is known: %s')
-            :format(transport))
-    elseif parsed.unix ~= nil then
-        return {path = parsed.unix}
+    if parsed.unix ~= nil then
+        return {path = parsed.unix, params = parsed.params}
     end
     local port = tonumber(parsed.service)
     if port == nil then
@@ -36,7 +27,7 @@ local function address_of(parsed)
     if host == nil or host == '' or host == '*' then
         host = '0.0.0.0'
     end
-    return {host = host, port = port}
+    return {host = host, port = port, params = parsed.params}
 end
 
 -- The addresses of a value of box.cfg.listen.
@@ -59,6 +50,11 @@ end
 
 function internal.listen(value)
     native.iproto_listen(internal.addresses(value))
+end
+
+-- Reads certificates and keys anew; those who are connected stay as they are.
+function internal.reload_tls(value)
+    native.iproto_reload_tls(internal.addresses(value))
 end
 
 internal.listening = native.iproto_addresses

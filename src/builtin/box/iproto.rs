@@ -14,16 +14,16 @@ mod packet;
 mod request;
 
 use std::cell::RefCell;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::stat::Traffic;
+use super::tls;
 use crate::base::error::{Error, Result};
-use crate::fiber;
 use crate::lua::{Context, Kind, Module};
-use crate::net::iproto::{Address, Connection, Limits, Server, Service};
+use crate::net::address::{self, Address};
+use crate::net::iproto::{Connection, Endpoint, Limits, Server, Service};
 
 thread_local! {
     static SERVER: RefCell<Option<Rc<Server>>> = const { RefCell::new(None) };
@@ -65,42 +65,55 @@ pub(super) fn traffic() -> Traffic {
 pub(super) fn add(module: Module<'_>) -> Module<'_> {
     packet::add(client::add(call::add(module)))
         .function("iproto_listen", lua_iproto_listen)
+        .function("iproto_reload_tls", lua_iproto_reload_tls)
         .function("iproto_addresses", lua_iproto_addresses)
         .function("iproto_configure", lua_iproto_configure)
         .function("iproto_stop", lua_iproto_stop)
 }
 
-/// `iproto_listen(list)`: listens at these places, each a pair of host and port, or a path alone.
-/// Yields while it looks hosts up.
-fn lua_iproto_listen(cx: Context<'_>) -> Result<usize> {
+/// A place to listen at: `{host, port}` or `{path}`, with `params` of TLS. The table is on the top.
+/// Yields while it looks hosts up and reads files.
+fn endpoint(cx: Context<'_>) -> Result<Endpoint> {
+    let top = cx.top();
+    cx.raw_get_field(top, "params");
+    let tls = tls::server(tls::settings(cx, -1)?)?;
+    cx.raw_get_field(top, "path");
+    if let Some(path) = cx.text(-1) {
+        return Ok((Address::Unix(PathBuf::from(path)), tls));
+    }
+    cx.raw_get_field(top, "host");
+    let host = cx.text(-1).unwrap_or_default().to_owned();
+    cx.raw_get_field(top, "port");
+    let port = cx.integer(-1).and_then(|port| u16::try_from(port).ok());
+    let port = port.ok_or_else(|| Error::illegal_params("a port is a number to 65535"))?;
+    let address = address::resolve(host, port);
+    Ok((Address::Tcp(address.map_err(|error| Error::system("getaddrinfo", &error))?), tls))
+}
+
+/// The places of a list.
+fn endpoints(cx: Context<'_>) -> Result<Vec<Endpoint>> {
     cx.check_kind(1, Kind::Table)?;
-    let mut addresses = Vec::new();
+    let mut endpoints = Vec::new();
     for number in 1..=cx.raw_len(1) as i32 {
         cx.raw_get_index(1, number);
-        cx.raw_get_field(-1, "path");
-        if let Some(path) = cx.text(-1) {
-            addresses.push(Address::Unix(PathBuf::from(path)));
-            cx.pop(2);
-            continue;
-        }
-        cx.raw_get_field(-2, "host");
-        let host = cx.text(-1).unwrap_or_default().to_owned();
-        cx.raw_get_field(-3, "port");
-        let port = cx.integer(-1).and_then(|port| u16::try_from(port).ok());
-        let port = port.ok_or_else(|| Error::illegal_params("a port is a number to 65535"))?;
-        cx.pop(4);
-        addresses.push(Address::Tcp(resolve(host, port)?));
+        endpoints.push(endpoint(cx)?);
+        cx.set_top(1);
     }
-    server().listen(&addresses)?;
+    Ok(endpoints)
+}
+
+/// `iproto_listen(list)`: listens at these places. Yields.
+fn lua_iproto_listen(cx: Context<'_>) -> Result<usize> {
+    let endpoints = endpoints(cx)?;
+    server().listen(endpoints)?;
     Ok(0)
 }
 
-fn resolve(host: String, port: u16) -> Result<SocketAddr> {
-    let found = fiber::blocking(move || (host.as_str(), port).to_socket_addrs());
-    found
-        .map_err(|error| Error::system("getaddrinfo", &error))?
-        .next()
-        .ok_or_else(|| Error::illegal_params("the host has no address"))
+/// `iproto_reload_tls(list)`: reads the files of the places where it listens anew. Yields.
+fn lua_iproto_reload_tls(cx: Context<'_>) -> Result<usize> {
+    let endpoints = endpoints(cx)?;
+    server().set_tls(endpoints.into_iter().map(|(_, tls)| tls).collect());
+    Ok(0)
 }
 
 /// `iproto_addresses()`: where it listens.

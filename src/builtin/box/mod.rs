@@ -25,6 +25,7 @@ mod schema;
 pub mod session;
 mod space;
 mod stat;
+mod tls;
 mod transaction;
 mod trigger;
 mod tuple;

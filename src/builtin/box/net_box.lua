@@ -598,18 +598,15 @@ local function address_of(where, options)
     if options.auth_type == nil and params.auth_type ~= nil then
         options.auth_type = params.auth_type[1]
     end
-    if params.transport ~= nil and params.transport[1] == 'ssl' then
-        box.error(box.error.ILLEGAL_PARAMS, 'SSL is not available in this build', 4)
-    end
     local host, port = parsed.host, parsed.service
     if parsed.unix ~= nil then
-        return {host = parsed.unix}, host, port
+        return {host = parsed.unix, params = params}, host, port
     end
     local address = parsed.ipv4 or parsed.ipv6 or host
     if address == nil or address == '' then
         address = '127.0.0.1'
     end
-    return {host = address, port = tonumber(port) or 3301}, host, port
+    return {host = address, port = tonumber(port) or 3301, params = params}, host, port
 end
 
 -- A connection that is not started yet.

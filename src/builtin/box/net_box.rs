@@ -15,7 +15,7 @@ mod decode;
 mod encode;
 
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::fd::FromRawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -25,14 +25,17 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::tls;
 use crate::base::error::{Builder, Error, Result, Type};
 use crate::base::error_code::ER_NO_CONNECTION;
 use crate::db::authentication::SALT_SIZE;
 use crate::fiber::{self, Fiber};
 use crate::lua::{Context, Kind, Module, userdata};
+use crate::net::Stream;
+use crate::net::address::{self, Address};
 use crate::net::iproto::frame::{self, Frame};
 use crate::net::iproto::greeting::{self, Greeting};
-use crate::net::iproto::{Address, Stream};
+use crate::net::tls::failure_of;
 use crate::xrow::{Header, Row};
 
 /// Read at once.
@@ -84,7 +87,7 @@ fn lua_net_box_fail(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
-/// `connect(path or host, port or nil, seconds)`: a transport and what its greeting says:
+/// `connect(path or host, port or nil, seconds, TLS parameters)`: a transport and what its greeting says:
 /// protocol, instance UUID, version.
 fn lua_net_box_connect(cx: Context<'_>) -> Result<usize> {
     let host = cx.check_text(1)?.to_owned();
@@ -94,25 +97,27 @@ fn lua_net_box_connect(cx: Context<'_>) -> Result<usize> {
         None => Address::Unix(PathBuf::from(&host)),
         Some(port) => Address::Tcp(resolve(host, port)?),
     };
+    let tls = tls::client(tls::settings(cx, 4)?)?;
     let connect = async {
-        let connected = tokio::time::timeout(timeout, Stream::connect(&address)).await;
+        let connected = tokio::time::timeout(timeout, Stream::connect(&address, tls)).await;
         connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
     };
-    let stream = fiber::wait_or_cancel(connect)?.map_err(|error| {
-        let cause = Error::system(&format!("connect to {address}"), &error);
-        no_connection(cause.message().to_owned()).caused_by(cause)
-    })?;
+    let stream = fiber::wait_or_cancel(connect)?
+        .map_err(|error| lost(&format!("connect to {address}"), &error))?;
     greet(cx, stream, timeout)
 }
 
+/// What a failure of the socket, or of its encryption, means for the connection.
+fn lost(what: &str, error: &std::io::Error) -> Error {
+    if let Some(error) = failure_of(error) {
+        return error;
+    }
+    let cause = Error::system(what, error);
+    no_connection(cause.message().to_owned()).caused_by(cause)
+}
+
 fn resolve(host: String, port: u16) -> Result<SocketAddr> {
-    let name = host.clone();
-    let found = fiber::blocking(move || (name.as_str(), port).to_socket_addrs());
-    let found = found.map_err(|error| Error::system("getaddrinfo", &error));
-    found
-        .map_err(|cause| no_connection(cause.message().to_owned()).caused_by(cause))?
-        .next()
-        .ok_or_else(|| no_connection(format!("getaddrinfo: {host}: no address")))
+    address::resolve(host, port).map_err(|error| lost("getaddrinfo", &error))
 }
 
 /// `adopt(descriptor, seconds)`: a transport over a socket that is connected already.
@@ -145,7 +150,7 @@ fn greet(cx: Context<'_>, stream: Stream, timeout: Duration) -> Result<usize> {
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             return Err(no_connection("Peer closed"));
         }
-        Ok(Err(error)) => return Err(no_connection(Error::system("recv", &error).message())),
+        Ok(Err(error)) => return Err(lost("recv", &error)),
         Ok(Ok(bytes)) => bytes,
     };
     let rest = bytes.split_off(greeting::SIZE);
@@ -228,7 +233,7 @@ impl Transport {
         match result? {
             Ok(0) => Err(no_connection("Peer closed")),
             Ok(_) => Ok(()),
-            Err(error) => Err(no_connection(Error::system("recv", &error).message().to_owned())),
+            Err(error) => Err(lost("recv", &error)),
         }
     }
 

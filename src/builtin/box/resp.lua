@@ -208,16 +208,24 @@ function Server:counters()
     return native.counters(self.server)
 end
 
+-- Reads the files of TLS parameters anew, for connections from now on.
+function Server:set_tls(params)
+    native.set_tls(self.server, params)
+end
+
 -- Stops listening, and closes the connections when their running requests are answered.
 function Server:stop()
     native.stop(self.server)
 end
 
+-- A table of host, port, and what says how connections are encrypted, as in a URI of
+-- box.cfg.listen: transport ('plain' or 'ssl'), ssl_key_file, ssl_cert_file, ssl_ca_file,
+-- ssl_ciphers, ssl_password, ssl_password_file.
 function resp.listen(options)
     if type(options) ~= 'table' or type(options.port) ~= 'number' then
         error('resp.listen takes a table with `host` and `port`', 2)
     end
-    local server = native.listen(options.host or '127.0.0.1', options.port)
+    local server = native.listen(options.host or '127.0.0.1', options.port, options)
     return setmetatable({server = server}, Server)
 end
 

@@ -12,17 +12,17 @@ mod encode;
 mod scan;
 
 use std::cell::{Cell, RefCell};
-use std::net::ToSocketAddrs;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::session;
 use super::stat::Traffic;
+use super::tls;
 use crate::base::error::{Error, Result};
 use crate::db::access::set_effective_user;
 use crate::db::authentication::Proof;
-use crate::fiber;
 use crate::lua::{Context, Kind, Module, Reference, userdata};
+use crate::net::address::{self, Address};
 use crate::net::resp::reply::Version;
 use crate::net::resp::{Connection, Limits, ReplyMode, Server};
 
@@ -58,6 +58,7 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("set_reply", encode::lua_resp_set_reply)
         .function("set_client_metatable", call::lua_resp_set_client_metatable)
         .function("listen", lua_resp_listen)
+        .function("set_tls", lua_resp_set_tls)
         .function("set_handlers", lua_resp_set_handlers)
         .function("set_limits", lua_resp_set_limits)
         .function("port", lua_resp_port)
@@ -93,26 +94,31 @@ fn connection(cx: Context<'_>) -> Result<&LuaConnection> {
     userdata::check(cx, 1, || Error::illegal_params("resp: a client is expected"))
 }
 
-/// `listen(host, port)`. Yields while it looks the host up.
+/// `listen(host, port, TLS parameters)`. Yields while it looks the host up and reads files.
 fn lua_resp_listen(cx: Context<'_>) -> Result<usize> {
     let host = cx.check_text(1)?.to_owned();
     let port = u16::try_from(cx.check_integer(2)?)
         .map_err(|_| Error::illegal_params("resp: a port is a number from 0 to 65535"))?;
-    let found = fiber::blocking(move || (host.as_str(), port).to_socket_addrs());
-    let address = found
-        .map_err(|error| Error::system("getaddrinfo", &error))?
-        .next()
-        .ok_or_else(|| Error::illegal_params("resp: the host has no address"))?;
+    let tls = tls::server(tls::settings(cx, 3)?)?;
+    let address =
+        address::resolve(host, port).map_err(|error| Error::system("getaddrinfo", &error))?;
     let handlers = Rc::new(Handlers {
         table: RefCell::new(None),
         version: Cell::new(0),
         slow_threshold_us: Cell::new(-1),
     });
     let service = Rc::new(call::LuaService { handlers: handlers.clone() });
-    let server: LuaServer = Rc::new((Server::listen(address, service)?, handlers));
+    let server: LuaServer = Rc::new((Server::listen(address, tls, service)?, handlers));
     SERVERS.with_borrow_mut(|servers| servers.push(server.clone()));
     userdata::push(cx, server);
     Ok(1)
+}
+
+/// `set_tls(server, TLS parameters)`: reads the files anew. Yields.
+fn lua_resp_set_tls(cx: Context<'_>) -> Result<usize> {
+    let (server, _) = &**server(cx)?;
+    server.set_tls(tls::server(tls::settings(cx, 2)?)?);
+    Ok(0)
 }
 
 /// `set_handlers(server, table)`
@@ -160,7 +166,11 @@ fn lua_resp_set_limits(cx: Context<'_>) -> Result<usize> {
 /// `port(server)`
 fn lua_resp_port(cx: Context<'_>) -> Result<usize> {
     let (server, _) = &**server(cx)?;
-    cx.push_integer(i64::from(server.address().port()));
+    let port = match server.address() {
+        Address::Tcp(address) => address.port(),
+        Address::Unix(_) => 0,
+    };
+    cx.push_integer(i64::from(port));
     Ok(1)
 }
 

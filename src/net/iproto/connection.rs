@@ -21,11 +21,12 @@ use std::time::Instant;
 use super::frame;
 use super::reply::{self, Meta};
 use super::server::{Client, Shared};
-use super::stream::Stream;
 use super::work::{Stage, Work};
 use crate::base::error::Error;
 use crate::base::limits::IPROTO_OUTPUT_SIZE_MAX;
 use crate::fiber::{self, Cond, Fiber};
+use crate::net::Stream;
+use crate::net::listen;
 use crate::net::resp::buffer;
 
 /// A large packet's memory is taken in steps that double, from here on, so that announcing a
@@ -219,6 +220,12 @@ impl Connection {
                 self.drained.wait();
             }
         }
+    }
+
+    /// Agrees on keys with the client, if the socket is to be encrypted; whether that went well.
+    /// Yields.
+    pub(super) fn shake_hands(&self) -> bool {
+        self.stream.is_plain() || listen::shake_hands(self.stream.handshake(), &self.peer)
     }
 
     /// Serves it until either side closes. Called on a fiber of its own.

@@ -26,10 +26,8 @@ pub mod frame;
 pub mod greeting;
 pub mod reply;
 pub mod server;
-mod stream;
 mod work;
 
 pub use connection::Connection;
-pub use server::{Address, Client, Counters, Limits, Server, Service};
-pub use stream::Stream;
+pub use server::{Client, Counters, Endpoint, Limits, Server, Service};
 pub use work::{Parked, Work};

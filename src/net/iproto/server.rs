@@ -11,22 +11,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use rustls::ServerConfig;
 
 use super::connection::Connection;
-use super::stream::Stream;
 use super::work::Work;
 use crate::base::error::{Error, Result};
 use crate::base::limits::IPROTO_CONNECTION_COUNT_MAX;
 use crate::fiber::{self, Cond, Fiber};
-use crate::net::listen;
+use crate::net::{Address, Stream, listen};
 
 /// Serves connections.
 pub trait Service: 'static {
@@ -45,23 +42,8 @@ pub trait Client {
     fn disconnected(&self, connection: &Rc<Connection>);
 }
 
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// An address of the network.
-    Tcp(SocketAddr),
-    /// A path.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix/:{}", path.display()),
-        }
-    }
-}
+/// Where to listen, and with which TLS.
+pub type Endpoint = (Address, Option<Arc<ServerConfig>>);
 
 /// Bounds of the server; may change while it runs.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +148,7 @@ impl Shared {
 }
 
 struct Listener {
-    address: Address,
+    place: Rc<listen::Place>,
     fiber: Fiber,
 }
 
@@ -175,9 +157,6 @@ impl Listener {
     fn close(self) {
         self.fiber.cancel();
         self.fiber.join();
-        if let Address::Unix(path) = &self.address {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
@@ -186,11 +165,6 @@ pub struct Server {
     shared: Rc<Shared>,
     service: Rc<dyn Service>,
     listeners: RefCell<Vec<Listener>>,
-}
-
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
 }
 
 impl Server {
@@ -208,26 +182,35 @@ impl Server {
     }
 
     /// Listens at these addresses instead of those before. An error leaves no socket open. Yields.
-    pub fn listen(&self, addresses: &[Address]) -> Result<()> {
+    pub fn listen(&self, endpoints: Vec<Endpoint>) -> Result<()> {
         self.close_listeners();
-        let mut listeners = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            let (socket, address) = match bind(address) {
-                Ok(bound) => bound,
+        let mut listeners = Vec::with_capacity(endpoints.len());
+        for (address, tls) in endpoints {
+            let socket = match listen::Listener::bind(&address, tls) {
+                Ok(socket) => socket,
                 Err(error) => {
                     listeners.into_iter().for_each(Listener::close);
-                    return Err(error);
+                    return Err(Error::system(&format!("can't bind to {address}"), &error));
                 }
             };
+            let place = socket.place();
             let fiber = fiber::spawn("iproto.accept", {
                 let (shared, service) = (self.shared.clone(), self.service.clone());
                 move || accept(&shared, &socket, &service)
             });
             fiber.set_system();
-            listeners.push(Listener { address, fiber });
+            listeners.push(Listener { place, fiber });
         }
         self.listeners.replace(listeners);
         Ok(())
+    }
+
+    /// Changes how connections from now on are made at the addresses where it listens, in their
+    /// order.
+    pub fn set_tls(&self, tls: Vec<Option<Arc<ServerConfig>>>) {
+        for (listener, tls) in self.listeners.borrow().iter().zip(tls) {
+            listener.place.tls.replace(tls);
+        }
     }
 
     fn close_listeners(&self) {
@@ -237,7 +220,7 @@ impl Server {
 
     /// Where it listens.
     pub fn addresses(&self) -> Vec<Address> {
-        self.listeners.borrow().iter().map(|listener| listener.address.clone()).collect()
+        self.listeners.borrow().iter().map(|listener| listener.place.address.clone()).collect()
     }
 
     /// The bounds.
@@ -276,40 +259,13 @@ impl Server {
     }
 }
 
-/// Binds a socket; returns it with its address, whose port may have been chosen by the system.
-fn bind(address: &Address) -> Result<(Socket, Address)> {
-    let failed = |error: io::Error| Error::system(&format!("can't bind to {address}"), &error);
-    match address {
-        Address::Tcp(tcp) => {
-            let listener = listen::tcp(*tcp).map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
-            Ok((Socket::Tcp(listener), Address::Tcp(bound)))
-        }
-        Address::Unix(path) => {
-            // A file that nobody listens at is left from a process that was killed.
-            if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
-                let _ = std::fs::remove_file(path);
-            }
-            let listener = UnixListener::bind(path).map_err(failed)?;
-            Ok((Socket::Unix(listener), address.clone()))
-        }
-    }
+async fn next(socket: &listen::Listener) -> io::Result<(Stream, String)> {
+    let (stream, peer) = socket.next().await?;
+    let peer = peer.as_socket().map_or("unix/:(socket)".to_owned(), |peer| peer.to_string());
+    Ok((stream, peer))
 }
 
-async fn next(socket: &Socket) -> io::Result<(Stream, String)> {
-    match socket {
-        Socket::Tcp(listener) => {
-            let (stream, peer) = listener.accept().await?;
-            Ok((Stream::Tcp(stream), peer.to_string()))
-        }
-        Socket::Unix(listener) => {
-            let (stream, _) = listener.accept().await?;
-            Ok((Stream::Unix(stream), "unix/:(socket)".to_owned()))
-        }
-    }
-}
-
-fn accept(shared: &Rc<Shared>, socket: &Socket, service: &Rc<dyn Service>) {
+fn accept(shared: &Rc<Shared>, socket: &listen::Listener, service: &Rc<dyn Service>) {
     loop {
         while shared.connections.borrow().len() >= IPROTO_CONNECTION_COUNT_MAX {
             if fiber::current().is_cancelled() {
@@ -330,7 +286,6 @@ fn start(
     peer: String,
     service: &Rc<dyn Service>,
 ) -> io::Result<()> {
-    stream.prepare()?;
     add(&shared.counters.connections, 1);
     let id = shared.last_id.get() + 1;
     shared.last_id.set(id);
@@ -338,11 +293,13 @@ fn start(
     shared.connections.borrow_mut().insert(id, connection.clone());
     let (shared, service) = (shared.clone(), service.clone());
     fiber::spawn("iproto.connection", move || {
-        let client = service.connected(&connection);
-        connection.flush();
-        if let Some(client) = client {
-            connection.serve(&client);
-            client.disconnected(&connection);
+        if connection.shake_hands() {
+            let client = service.connected(&connection);
+            connection.flush();
+            if let Some(client) = client {
+                connection.serve(&client);
+                client.disconnected(&connection);
+            }
         }
         connection.close();
         shared.connections.borrow_mut().remove(&id);

@@ -16,13 +16,9 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Instant;
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::buffer;
 use super::reply::{Version, Writer};
@@ -31,6 +27,7 @@ use super::server::Shared;
 use super::window::{Request, Window};
 use crate::base::error::Error;
 use crate::fiber::{self, Fiber};
+use crate::net::{Stream, listen};
 
 /// Replies of an unfinished batch are written when they are this long.
 const FLUSH_SIZE: usize = 256 * 1024;
@@ -166,17 +163,16 @@ pub struct Connection {
 impl Connection {
     pub(super) fn new(
         id: u64,
-        stream: &TcpStream,
+        stream: &Stream,
         peer: SocketAddr,
         server: Rc<Shared>,
     ) -> io::Result<Connection> {
-        use std::os::fd::AsRawFd;
         let now = Instant::now();
         Ok(Connection {
             id,
             peer,
-            local: stream.local_addr()?,
-            descriptor: stream.as_raw_fd(),
+            local: stream.local_address()?,
+            descriptor: stream.descriptor(),
             since: now,
             version: Cell::new(Version::Resp2),
             reply_mode: Cell::new(ReplyMode::On),
@@ -268,14 +264,30 @@ impl Connection {
         }
     }
 
+    /// Agrees on keys with the client, if the socket is to be encrypted; whether that went well.
+    /// Yields.
+    pub(super) fn shake_hands(&self, stream: &Stream) -> bool {
+        if stream.is_plain() {
+            return true;
+        }
+        self.fiber.replace(Some(fiber::current()));
+        let handshake = std::future::poll_fn(|cx| {
+            if self.closing.get() != Closing::No {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            stream.poll_handshake(cx)
+        });
+        listen::shake_hands(handshake, &self.peer.to_string())
+    }
+
     /// Serves it until either side closes. Called on a fiber of its own, which it is told.
-    pub fn run<H: Handler>(&self, mut stream: TcpStream, handler: &mut H) {
+    pub fn run<H: Handler>(&self, stream: &Stream, handler: &mut H) {
         self.fiber.replace(Some(fiber::current()));
         let mut parser = Parser::new(self.server.limits.get().request);
         let mut window = Window::default();
         let mut input = Vec::new();
         loop {
-            match self.read(&mut stream, &mut input, &parser) {
+            match self.read(stream, &mut input, &parser) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -286,7 +298,7 @@ impl Connection {
             parser.set_authenticated(self.authenticated.get());
             parser.set_limits(self.server.limits.get().request);
             self.busy.set(true);
-            let result = self.batch(&mut stream, &mut parser, &mut window, &mut input, handler);
+            let result = self.batch(stream, &mut parser, &mut window, &mut input, handler);
             self.busy.set(false);
             if let Err(error) = result {
                 tracing::debug!(client = %self.peer, "writing: {error}");
@@ -306,12 +318,7 @@ impl Connection {
     }
 
     /// Waits for bytes and appends them to `input`. False: there will be no more.
-    fn read(
-        &self,
-        stream: &mut TcpStream,
-        input: &mut Vec<u8>,
-        parser: &Parser,
-    ) -> io::Result<bool> {
+    fn read(&self, stream: &Stream, input: &mut Vec<u8>, parser: &Parser) -> io::Result<bool> {
         fiber::wait(std::future::poll_fn(|cx| {
             if self.closing.get() != Closing::No {
                 return Poll::Ready(Ok(()));
@@ -326,35 +333,21 @@ impl Connection {
         }
         let missing = parser.size_expected().saturating_sub(input.len());
         input.reserve(missing.clamp(READ_SIZE, READ_STEP_MAX.max(input.len())));
-        let size = fiber::wait(std::future::poll_fn(|cx| self.poll_read(cx, stream, input)))?;
+        let size = fiber::wait(std::future::poll_fn(|cx| {
+            if self.closing.get() != Closing::No {
+                return Poll::Ready(Ok(0));
+            }
+            stream.poll_read(cx, input)
+        }))?;
         self.active_at.set(Instant::now());
         self.server.counters.add_input(size);
         Ok(size > 0)
     }
 
-    fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        stream: &mut TcpStream,
-        input: &mut Vec<u8>,
-    ) -> Poll<io::Result<usize>> {
-        if self.closing.get() != Closing::No {
-            return Poll::Ready(Ok(0));
-        }
-        let size = {
-            let mut spare = ReadBuf::uninit(input.spare_capacity_mut());
-            std::task::ready!(Pin::new(stream).poll_read(cx, &mut spare))?;
-            spare.filled().len()
-        };
-        // SAFETY: the stream has filled that many bytes behind the length.
-        unsafe { input.set_len(input.len() + size) };
-        Poll::Ready(Ok(size))
-    }
-
     /// Executes what is complete in `input`, writes the replies, and leaves the rest.
     fn batch<H: Handler>(
         &self,
-        stream: &mut TcpStream,
+        stream: &Stream,
         parser: &mut Parser,
         window: &mut Window,
         input: &mut Vec<u8>,
@@ -474,7 +467,7 @@ impl Connection {
     }
 
     /// Writes all of `out` and empties it.
-    fn write(&self, stream: &mut TcpStream, out: &mut Vec<u8>) -> io::Result<()> {
+    fn write(&self, stream: &Stream, out: &mut Vec<u8>) -> io::Result<()> {
         let mut done = 0;
         while done < out.len() {
             self.output_size.set(out.len() - done);
@@ -483,7 +476,7 @@ impl Connection {
                 if self.closing.get() == Closing::Now {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
                 }
-                Pin::new(&mut *stream).poll_write(cx, &out[done..])
+                stream.poll_write(cx, &out[done..])
             }))?;
             self.busy.set(true);
             done += size;

@@ -13,15 +13,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
 
 use super::connection::Connection;
 use super::request;
 use crate::base::error::{Error, Result};
 use crate::fiber::{self, Fiber};
-use crate::net::listen;
+use crate::net::{Address, Stream, listen};
 
 /// How often idle connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -92,7 +93,7 @@ impl Counters {
 pub trait Service: 'static {
     /// Serves one connection on the fiber that this is called on, until it ends; most likely
     /// with [`Connection::run`].
-    fn serve(&self, connection: &Rc<Connection>, stream: TcpStream);
+    fn serve(&self, connection: &Rc<Connection>, stream: &Stream);
 }
 
 pub(super) struct Shared {
@@ -105,15 +106,20 @@ pub(super) struct Shared {
 /// A listening server.
 pub struct Server {
     shared: Rc<Shared>,
-    address: SocketAddr,
+    place: Rc<listen::Place>,
     fibers: [Fiber; 2],
 }
 
 impl Server {
     /// Listens on that address.
-    pub fn listen(address: SocketAddr, service: Rc<dyn Service>) -> Result<Server> {
-        let listener = listen::tcp(address).map_err(|error| Error::system("bind", &error))?;
-        let address = listener.local_addr().map_err(|error| Error::system("bind", &error))?;
+    pub fn listen(
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+        service: Rc<dyn Service>,
+    ) -> Result<Server> {
+        let socket = listen::Listener::bind(&Address::Tcp(address), tls);
+        let socket = socket.map_err(|error| Error::system("bind", &error))?;
+        let place = socket.place();
         let shared = Rc::new(Shared {
             limits: Cell::default(),
             counters: Counters::default(),
@@ -122,18 +128,23 @@ impl Server {
         });
         let accept = fiber::spawn("resp.accept", {
             let shared = shared.clone();
-            move || accept(&shared, &listener, &service)
+            move || accept(&shared, &socket, &service)
         });
         let sweep = fiber::spawn("resp.idle", {
             let shared = shared.clone();
             move || sweep(&shared)
         });
-        Ok(Server { shared, address, fibers: [accept, sweep] })
+        Ok(Server { shared, place, fibers: [accept, sweep] })
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.place.address
+    }
+
+    /// Changes how connections from now on are made.
+    pub fn set_tls(&self, tls: Option<Arc<ServerConfig>>) {
+        self.place.tls.replace(tls);
     }
 
     /// The bounds.
@@ -168,15 +179,17 @@ impl Server {
     }
 }
 
-fn accept(shared: &Rc<Shared>, listener: &TcpListener, service: &Rc<dyn Service>) {
-    while listen::accept(listener.accept(), |(stream, peer)| start(shared, stream, peer, service)) {
-    }
+fn accept(shared: &Rc<Shared>, socket: &listen::Listener, service: &Rc<dyn Service>) {
+    while listen::accept(socket.next(), |(stream, peer)| match peer.as_socket() {
+        Some(peer) => start(shared, stream, peer, service),
+        None => Ok(()),
+    }) {}
 }
 
 /// Starts serving a connection, or refuses it.
 fn start(
     shared: &Rc<Shared>,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     service: &Rc<dyn Service>,
 ) -> io::Result<()> {
@@ -185,17 +198,20 @@ fn start(
     if shared.connections.borrow().len() >= shared.limits.get().connection_count_max {
         counters.connections_rejected.set(counters.connections_rejected.get() + 1);
         // Best effort: a new socket has room for this.
-        let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+        if stream.is_plain() {
+            let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+        }
         return Ok(());
     }
-    listen::prepare(&stream)?;
     let id = shared.last_id.get() + 1;
     shared.last_id.set(id);
     let connection = Rc::new(Connection::new(id, &stream, peer, shared.clone())?);
     shared.connections.borrow_mut().insert(id, connection.clone());
     let (shared, service) = (shared.clone(), service.clone());
     fiber::spawn("resp", move || {
-        service.serve(&connection, stream);
+        if connection.shake_hands(&stream) {
+            service.serve(&connection, &stream);
+        }
         shared.connections.borrow_mut().remove(&id);
     });
     Ok(())

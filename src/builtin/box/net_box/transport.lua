@@ -229,7 +229,7 @@ local function serve(self)
             native.adopt(address.fd, timeout)
     else
         io, greeting.protocol, greeting.uuid, greeting.version =
-            native.connect(address.host, address.port, timeout)
+            native.connect(address.host, address.port, timeout, address.params)
     end
     self.io = io
     if greeting.protocol ~= 'Binary' then

@@ -15,18 +15,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mlua::ffi;
-use tokio::net::TcpStream;
-
 use super::{Handlers, encode};
 use crate::base::error::{Result, Type};
 use crate::builtin::r#box::session::{self, SessionKind};
 use crate::db::batch::{self, Batch};
 use crate::db::{Database, GUEST};
 use crate::lua::{self, Context, Kind, Reference, userdata};
+use crate::net::Stream;
 use crate::net::resp::reply::Writer;
 use crate::net::resp::{Connection, Handler, Request, Service, Written};
 use crate::value::mp;
+use mlua::ffi;
 
 /// Places on the stack of a connection's thread, above the pointer to its [`Run`].
 mod slot {
@@ -70,11 +69,11 @@ pub(super) fn lua_resp_set_client_metatable(cx: Context<'_>) -> Result<usize> {
 struct Run<'a> {
     handlers: &'a Handlers,
     connection: &'a Connection,
-    stream: Option<TcpStream>,
+    stream: &'a Stream,
 }
 
 impl Service for LuaService {
-    fn serve(&self, connection: &Rc<Connection>, stream: TcpStream) {
+    fn serve(&self, connection: &Rc<Connection>, stream: &Stream) {
         let session = session::Session::new(SessionKind::Resp, GUEST);
         session.set_peer(connection.descriptor, Some(connection.peer.to_string()));
         session.enter();
@@ -89,8 +88,7 @@ impl Service for LuaService {
             }
             let client = cx.top();
             if notify(cx, &self.handlers, "connected", client) {
-                let mut run_state =
-                    Run { handlers: &self.handlers, connection, stream: Some(stream) };
+                let mut run_state = Run { handlers: &self.handlers, connection, stream };
                 lua::push_function(cx, run);
                 cx.push_pointer((&raw mut run_state).cast());
                 cx.push_value(client);
@@ -150,7 +148,7 @@ fn push_handlers(cx: Context<'_>, handlers: &Handlers) -> bool {
 fn run(cx: Context<'_>) -> Result<usize> {
     cx.reserve(64)?;
     // SAFETY: `serve` passes its own session, which outlives this call.
-    let run_state = unsafe { &mut *cx.userdata(1).cast::<Run<'_>>() };
+    let run_state = unsafe { &*cx.userdata(1).cast::<Run<'_>>() };
     lua::push_function(cx, on_error);
     cx.set_top(slot::NAMES + NAME_COUNT as i32 - 1);
     let mut handler = LuaHandler {
@@ -162,9 +160,7 @@ fn run(cx: Context<'_>) -> Result<usize> {
         time_us: 0,
         key: Vec::new(),
     };
-    if let Some(stream) = run_state.stream.take() {
-        run_state.connection.run(stream, &mut handler);
-    }
+    run_state.connection.run(run_state.stream, &mut handler);
     Ok(0)
 }
 
