@@ -4,7 +4,11 @@
 //! cargo bench --bench iproto                 five runs of five seconds each
 //! cargo bench --bench iproto -- --quick      seconds: does the runner itself work?
 //! cargo bench --bench iproto -- call         some operations only
+//! cargo bench --bench iproto -- --runs=3 --seconds=2 --threads=1 --server=/path/of/lycosa
 //! ```
+//!
+//! `--threads` is the option `iproto.threads` of our server; `--alone` leaves tarantool out, for
+//! profiles; `--pipeline=16` measures that depth only.
 //!
 //! 50 connections of one thread keep a pipeline of 1 or 16 requests under way each: `ping`, `select`
 //! by key, `replace` (wal_mode = write), `call` of a function that adds two numbers. Each number is
@@ -46,11 +50,15 @@ struct Server {
 }
 
 impl Server {
-    fn start(executable: &str) -> Option<Server> {
+    fn start(executable: &str, threads: Option<&str>) -> Option<Server> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let script = folder.path().join("server.lua");
         std::fs::write(&script, SCRIPT).expect("a written file");
-        let mut process = Command::new(executable)
+        let mut command = Command::new(executable);
+        if let Some(threads) = threads {
+            command.env("TT_IPROTO_THREADS", threads);
+        }
+        let mut process = command
             .arg(&script)
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -183,17 +191,25 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let option = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name));
+    let number = |name: &str, default: f64| {
+        option(name).map_or(default, |text| text.parse().expect("a number"))
+    };
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
-    let (runs, time) = if is_quick { (1, 0.5) } else { (5, 5.0) };
-    let time = Duration::from_secs_f64(time);
+    let runs = number("--runs=", if is_quick { 1.0 } else { 5.0 }) as usize;
+    let time = Duration::from_secs_f64(number("--seconds=", if is_quick { 0.5 } else { 5.0 }));
     let wanted: Vec<&'static str> =
         OPERATIONS.into_iter().filter(|name| arguments.iter().any(|it| it == name)).collect();
     let wanted = if wanted.is_empty() { OPERATIONS.to_vec() } else { wanted };
     println!("| operation | pipeline | lycosa | tarantool | ratio |\n|---|---|---|---|---|");
-    let own = Server::start(env!("CARGO_BIN_EXE_lycosa")).expect("our server");
-    let other = Server::start("tarantool");
+    let executable = option("--server=").unwrap_or(env!("CARGO_BIN_EXE_lycosa"));
+    let own = Server::start(executable, option("--threads=")).expect("our server");
+    let is_alone = arguments.iter().any(|argument| argument == "--alone");
+    let other = if is_alone { None } else { Server::start("tarantool", None) };
+    let pipelines = option("--pipeline=").map(|text| vec![text.parse().expect("a number")]);
+    let pipelines = pipelines.unwrap_or(vec![1, 16]);
     for operation in wanted {
-        for pipeline in [1, 16] {
+        for &pipeline in &pipelines {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             for _ in 0..runs {
                 ours.push(run(own.port, operation, pipeline, time));

@@ -103,28 +103,12 @@ impl Batch {
             positions: self.context.batch.positions.take(),
         }
     }
-
-    /// Puts back, in front of what was submitted since, what was taken out.
-    pub fn put_back(&self, mut submitted: Submitted) {
-        let mut positions = self.context.batch.positions.borrow_mut();
-        submitted.positions.append(&mut positions);
-        *positions = std::mem::take(&mut submitted.positions);
-        let mut last = self.context.batch.last.borrow_mut();
-        if last.is_none() {
-            *last = submitted.last.take();
-        }
-    }
 }
 
 impl Submitted {
     /// Whether nothing was submitted.
     pub fn is_empty(&self) -> bool {
         self.last.is_none()
-    }
-
-    /// How many transactions these are.
-    pub fn count(&self) -> u64 {
-        self.positions.len() as u64
     }
 
     /// Waits until all of it is durable or lost. Yields.

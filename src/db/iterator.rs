@@ -67,6 +67,19 @@ impl Default for SelectOptions<'_> {
     }
 }
 
+impl SelectOptions<'_> {
+    /// Whether a key of so many parts leads to one tuple at most, and all there is to do is to
+    /// look it up.
+    fn is_point(&self, index: &Index, part_count: usize) -> bool {
+        // Other unique indexes may have several tuples without a value.
+        index.id() == 0
+            && self.iterator == IteratorType::Eq
+            && self.offset == 0
+            && part_count == index.definition().key_def.part_count()
+            && matches!(self.after, After::Start)
+    }
+}
+
 /// What `select` returns.
 pub struct Selection {
     /// The tuples.
@@ -164,6 +177,9 @@ impl Database {
         let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
         let key = Key::new(parts, count);
         let tuples = match (source.memtx(), filter) {
+            (Some(store), None) if options.is_point(&index, count) && limit > 0 => {
+                store.get(Key { parts, part_count: count }).into_iter().collect()
+            }
             (Some(store), None) => {
                 let range = store.range(iterator, key, after, options.offset).take(limit);
                 // SAFETY: the tuples are in the index, which is borrowed.

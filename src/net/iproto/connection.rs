@@ -150,6 +150,11 @@ impl Connection {
         }
     }
 
+    /// An empty buffer to fill for [`Connection::push_all`].
+    pub fn buffer(&self) -> Vec<u8> {
+        buffer::take()
+    }
+
     /// As [`Connection::push`], of a whole buffer.
     pub fn push_all(&self, bytes: Vec<u8>) {
         let mut out = self.out.borrow_mut();

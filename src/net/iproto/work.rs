@@ -13,6 +13,7 @@
 //! never
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use super::frame::{self, Frame};
 use crate::fiber::Cond;
@@ -28,8 +29,8 @@ pub(super) enum Stage {
     Waiting,
 }
 
-/// Sends parked replies when what they acknowledge is durable.
-pub type Parked = Box<dyn FnOnce()>;
+/// Sends the replies that the runner has parked when what they acknowledge is durable.
+pub type Parked = Rc<dyn Fn()>;
 
 /// Packets that arrived together.
 pub struct Work {
@@ -91,15 +92,15 @@ impl Work {
         }
     }
 
-    /// The runner is about to do what may take long; `parked` sends the replies before it. Given
-    /// back when another runner has taken its place.
-    pub fn begin_wait(&self, round: u64, parked: Option<Parked>) -> Option<Parked> {
+    /// The runner is about to do what may take long; `parked` sends the replies before it. False:
+    /// another runner has taken its place, so that nobody would call that.
+    pub fn begin_wait(&self, round: u64, parked: &Parked) -> bool {
         if self.round.get() != round {
-            return parked;
+            return false;
         }
-        self.parked.replace(parked);
+        self.parked.replace(Some(parked.clone()));
         self.set_stage(Stage::Waiting);
-        None
+        true
     }
 
     /// The runner is done with that.

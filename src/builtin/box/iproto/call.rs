@@ -6,7 +6,7 @@
 //! # Yields
 //! `run`, when the function does; `encode`, when a `__serialize` function does
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 
 use super::client::{Client, feature};
@@ -18,7 +18,7 @@ use crate::builtin::r#box::tuple_extension;
 use crate::builtin::serializer::{self, Config, Field};
 use crate::client_error;
 use crate::db::{Database, access};
-use crate::lua::{self, Context, Kind, Module};
+use crate::lua::{self, Context, Kind, Module, Reference};
 use crate::net::iproto::reply::{self, Meta};
 use crate::value::mp::{self, Reader};
 use crate::xrow::Row;
@@ -27,6 +27,8 @@ use crate::xrow::iproto::{key, kind};
 thread_local! {
     /// Names of the globals that came with the program.
     static BUILTINS: RefCell<HashSet<Vec<u8>>> = RefCell::default();
+    /// `lua_iproto_run`, made once: each function made is work for the collector.
+    static RUN: OnceCell<Reference> = const { OnceCell::new() };
 }
 
 /// A call as its packet describes it.
@@ -81,7 +83,12 @@ pub(super) fn run(cx: Context<'_>, row: &Row<'_>) -> Result<()> {
     let call = Call::decode(row)?;
     let base = cx.top();
     cx.reserve(8)?;
-    lua::push_function(cx, lua_iproto_run);
+    RUN.with(|run| {
+        cx.push_reference(run.get_or_init(|| {
+            lua::push_function(cx, lua_iproto_run);
+            cx.reference()
+        }));
+    });
     cx.push_pointer((&raw const call).cast_mut().cast());
     cx.call(1, -1)?;
     debug_assert!(cx.top() >= base);
@@ -113,7 +120,7 @@ fn lua_iproto_run(cx: Context<'_>) -> Result<usize> {
 
 /// Pushes the function with this name, and the object whose method it is.
 fn push_function(cx: Context<'_>, database: &Database, name: &[u8]) -> Result<()> {
-    let text = String::from_utf8_lossy(name).into_owned();
+    let text = String::from_utf8_lossy(name);
     if let Some(function) = database.functions().get_by_name(&text) {
         access::check_function(database, &function)?;
         if !function.body.is_empty() || function.is_setuid || function.language != "LUA" {
@@ -129,12 +136,12 @@ fn push_function(cx: Context<'_>, database: &Database, name: &[u8]) -> Result<()
             return Ok(());
         }
     } else {
-        access::check_lua_call(database, &text, is_builtin(name))?;
+        access::check_lua_call(database, &text, || is_builtin(name))?;
     }
     if packet::push_exported(cx, name) {
         return Ok(());
     }
-    find_global(cx, name).ok_or_else(|| client_error!(ER_NO_SUCH_PROC, text))
+    find_global(cx, name).ok_or_else(|| client_error!(ER_NO_SUCH_PROC, text.into_owned()))
 }
 
 /// Whether the first word of a path is a global that came with the program.

@@ -13,7 +13,7 @@
 //! # Yields
 //! `run`
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -56,10 +56,7 @@ impl Replies {
         if !outcome.is_durable() {
             self.correct(|marks| outcome.error(marks));
         }
-        if !self.bytes.is_empty() {
-            connection.push_all(self.bytes);
-            connection.flush();
-        }
+        connection.push_all(self.bytes);
     }
 
     fn correct(&mut self, error_of: impl Fn(Range<u64>) -> Option<Error>) {
@@ -85,8 +82,13 @@ pub(super) fn run(client: &Client, connection: &Rc<Connection>, work: &Rc<Work>,
         connection,
         work,
         round,
-        batch: batch::open(),
-        replies: Replies::default(),
+        shelf: Rc::new(Shelf {
+            batch: batch::open(),
+            replies: RefCell::default(),
+            is_sent: Cell::new(false),
+        }),
+        replies: Replies { bytes: connection.buffer(), written: Vec::new() },
+        send: None,
         attached: None,
     };
     // A request that cancelled its fiber must not take the next ones along.
@@ -96,11 +98,43 @@ pub(super) fn run(client: &Client, connection: &Rc<Connection>, work: &Rc<Work>,
         runner.run_packet(packet);
         if runner.replies.bytes.len() >= FLUSH_SIZE {
             runner.settle();
+            connection.flush();
         }
     }
     runner.detach();
     work.end_round(round);
+    let switches = fiber::switch_count();
     runner.settle();
+    if fiber::switch_count() == switches {
+        // All that are ready execute first and write then: a client that wakes up to a reply is
+        // not put to sleep and woken again for each of its connections.
+        fiber::yield_to_ready();
+    }
+    connection.flush();
+}
+
+/// Where a runner puts its replies while it waits for something, for others to send.
+struct Shelf {
+    batch: Batch,
+    replies: RefCell<Replies>,
+    /// Whether they were sent.
+    is_sent: Cell<bool>,
+}
+
+impl Shelf {
+    fn send(&self, connection: &Rc<Connection>) {
+        let (replies, submitted) = (self.replies.take(), self.batch.take_submitted());
+        self.is_sent.set(true);
+        if submitted.is_empty() {
+            connection.push_all(replies.bytes);
+            return connection.flush();
+        }
+        let connection = connection.clone();
+        fiber::spawn("iproto.settle", move || {
+            replies.settle(submitted, &connection);
+            connection.flush();
+        });
+    }
 }
 
 /// A fiber that runs packets.
@@ -109,8 +143,10 @@ struct Runner<'a> {
     connection: &'a Rc<Connection>,
     work: &'a Rc<Work>,
     round: u64,
-    batch: Batch,
+    shelf: Rc<Shelf>,
     replies: Replies,
+    /// Sends what is on the shelf; made on first use.
+    send: Option<Parked>,
     /// The stream whose requests were run last.
     attached: Option<(u64, Rc<Stream>)>,
 }
@@ -119,7 +155,7 @@ impl Runner<'_> {
     fn settle(&mut self) {
         self.detach();
         let replies = std::mem::take(&mut self.replies);
-        let submitted = self.batch.take_submitted();
+        let submitted = self.shelf.batch.take_submitted();
         replies.settle(submitted, self.connection);
     }
 
@@ -208,7 +244,7 @@ impl Runner<'_> {
             )),
             Some(kind::CALL | kind::CALL_16 | kind::EVAL) => return self.call(row),
             Some(_) => {
-                let mark = self.batch.mark();
+                let mark = self.shelf.batch.mark();
                 let start = self.replies.bytes.len();
                 let result =
                     request::execute(self.client, row, self.meta(sync), &mut self.replies.bytes);
@@ -227,7 +263,7 @@ impl Runner<'_> {
 
     /// Notes that the reply from `start` on acknowledges the changes since `mark`.
     fn note(&mut self, start: usize, sync: u64, mark: u64) {
-        let marks = mark..self.batch.mark();
+        let marks = mark..self.shelf.batch.mark();
         if marks.end > marks.start {
             let reply = start..self.replies.bytes.len();
             self.replies.written.push(Written { reply, sync, marks });
@@ -237,19 +273,13 @@ impl Runner<'_> {
     /// Runs a request that calls Lua, which may take long: the replies before it do not wait.
     fn call(&mut self, row: &Row<'_>) {
         let sync = row.header.sync;
-        let parked = self.park();
-        let mut mark = 0;
+        let mut mark = self.park();
         let mut lost = false;
         lua::enter(|cx| {
             let top = cx.top();
             let called = call::run(cx, row);
             forget_storage(cx);
-            self.work.end_wait(self.round);
-            if let Some((replies, submitted)) = parked.take() {
-                self.replies = replies;
-                mark = submitted.count();
-                self.batch.put_back(submitted);
-            }
+            mark = self.unpark(mark);
             let start = self.replies.bytes.len();
             let result = called.and_then(|()| self.end_transaction(row)).and_then(|()| {
                 let meta = self.meta(sync);
@@ -257,7 +287,7 @@ impl Runner<'_> {
             });
             if let Err(error) = result {
                 self.replies.bytes.truncate(start);
-                lost = self.batch.mark() > mark;
+                lost = self.shelf.batch.mark() > mark;
                 self.fail(sync, &error);
             }
             if !lost {
@@ -269,13 +299,9 @@ impl Runner<'_> {
     /// Asks a Lua handler to answer. False: the server shall.
     #[cold]
     fn run_override(&mut self, row: &Row<'_>, header: &[u8]) -> bool {
-        let parked = self.park();
+        let mark = self.park();
         let result = lua::enter(|cx| packet::run_override(cx, row.header.kind, header, row.body));
-        self.work.end_wait(self.round);
-        if let Some((replies, submitted)) = parked.take() {
-            self.replies = replies;
-            self.batch.put_back(submitted);
-        }
+        self.unpark(mark);
         match result.and_then(|is_answered| self.end_transaction(row).map(|()| is_answered)) {
             Ok(is_answered) => is_answered,
             Err(error) => {
@@ -285,29 +311,29 @@ impl Runner<'_> {
         }
     }
 
-    /// Parks the replies so far. Who takes them first, the reader of the connection while the
-    /// call waits or this fiber after it, has them.
-    fn park(&mut self) -> Rc<RefCell<Option<(Replies, Submitted)>>> {
-        let replies = std::mem::take(&mut self.replies);
-        let submitted = self.batch.take_submitted();
-        if replies.bytes.is_empty() && submitted.is_empty() {
-            self.work.begin_wait(self.round, None);
-            return Rc::default();
-        }
-        let parked = Rc::new(RefCell::new(Some((replies, submitted))));
-        let (shared, connection) = (parked.clone(), self.connection.clone());
-        let send: Parked = Box::new(move || {
-            let Some((replies, submitted)) = shared.take() else { return };
-            if submitted.is_empty() {
-                return replies.settle(submitted, &connection);
-            }
-            fiber::spawn("iproto.settle", move || replies.settle(submitted, &connection));
+    /// Parks the replies so far: if this fiber has to wait, the reader of the connection sends
+    /// them. Returns how many transactions were submitted before.
+    fn park(&mut self) -> u64 {
+        let mark = self.shelf.batch.mark();
+        self.shelf.replies.replace(std::mem::take(&mut self.replies));
+        self.shelf.is_sent.set(false);
+        let send = self.send.get_or_insert_with(|| {
+            let (shelf, connection) = (self.shelf.clone(), self.connection.clone());
+            Rc::new(move || shelf.send(&connection))
         });
-        if let Some(send) = self.work.begin_wait(self.round, Some(send)) {
+        if !self.work.begin_wait(self.round, send) {
             // Nobody else would send them while the call waits.
             send();
         }
-        parked
+        mark
+    }
+
+    /// Takes the replies back, unless they were sent; how many transactions of the batch are left
+    /// of those submitted before.
+    fn unpark(&mut self, mark: u64) -> u64 {
+        self.work.end_wait(self.round);
+        self.replies = self.shelf.replies.take();
+        if self.shelf.is_sent.get() { 0 } else { mark }
     }
 
     /// A call out of a stream must not leave a transaction behind.
