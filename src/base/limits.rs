@@ -40,8 +40,6 @@ pub const START_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(6
 pub const STOP_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 /// Bytes of log messages that wait for a destination; more are dropped.
 pub const LOG_QUEUE_SIZE_MAX: usize = 8 * 1024 * 1024;
-/// Longest wait for `box.ctl.on_shutdown` triggers before the process ends without them.
-pub const SHUTDOWN_TRIGGER_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Longest command of a text console, in bytes.
 pub const CONSOLE_COMMAND_SIZE_MAX: usize = 64 * 1024 * 1024;
 /// Most statements in the history of the interactive console.

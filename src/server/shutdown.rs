@@ -1,6 +1,7 @@
 //! The end of the process: asked for by `os.exit`, a signal or an error; once, and in order.
 //!
-//! 1. `box.ctl.on_shutdown` triggers run, newest first, for a bounded time.
+//! 1. Clients are told, and `box.ctl.on_shutdown` triggers run, for a bounded time
+//!    (`shutdown.lua`).
 //! 2. The database writes what was submitted to its log and closes it.
 //! 3. The run loop stops, and the log of messages is flushed.
 //!
@@ -11,12 +12,11 @@ use std::cell::Cell;
 use std::process::ExitCode;
 
 use crate::base::error::Result;
-use crate::base::limits::SHUTDOWN_TRIGGER_WAIT_MAX;
 use crate::db::Database;
 use crate::fiber;
 use crate::lua::{self, Context, Kind};
 
-/// Runs the triggers, each caught by itself.
+/// Runs the triggers, each caught by itself, and says when they have had enough time.
 const RUN_TRIGGERS: &str = include_str!("shutdown.lua");
 
 thread_local! {
@@ -65,17 +65,12 @@ fn close() {
 }
 
 fn run_triggers() {
-    let triggers = fiber::spawn("on_shutdown.triggers", || {
-        let result = lua::enter(|cx| {
-            cx.load(RUN_TRIGGERS.as_bytes(), "@builtin/shutdown.lua")?;
-            cx.call(0, 0)
-        });
-        if let Err(error) = result {
-            tracing::error!("on_shutdown triggers failed: {error}");
-        }
+    let result = lua::enter(|cx| {
+        cx.load(RUN_TRIGGERS.as_bytes(), "@builtin/shutdown.lua")?;
+        cx.call(0, 0)
     });
-    if !triggers.join_timeout(SHUTDOWN_TRIGGER_WAIT_MAX) {
-        tracing::error!("on_shutdown triggers are not finished: the process ends without them");
+    if let Err(error) = result {
+        tracing::error!("on_shutdown triggers failed: {error}");
     }
 }
 

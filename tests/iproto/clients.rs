@@ -41,3 +41,12 @@ fn node_client() {
     let server = Server::start();
     run(Command::new("node").arg(name).arg(server.port.to_string()).current_dir(&folder));
 }
+
+#[test]
+fn net_box_lets_a_server_stop() {
+    let mut server = Server::start();
+    let client = env!("CARGO_BIN_EXE_lycosa");
+    run(Command::new(client).arg(script("shutdown.lua")).arg(server.port.to_string()));
+    let status = server.process.wait().expect("a process that ends");
+    assert!(status.success(), "{status}");
+}

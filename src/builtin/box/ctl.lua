@@ -55,7 +55,7 @@ function ctl.set_on_shutdown_timeout(...)
     if timeout == nil or timeout <= 0 then
         check.refuse('on_shutdown timeout must be greater then zero', 2)
     end
-    native.ctl_set_on_shutdown_timeout(timeout)
+    box.internal.on_shutdown_timeout = timeout
 end
 
 function ctl.make_bootstrap_leader(options)

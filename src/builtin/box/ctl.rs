@@ -14,15 +14,11 @@ use crate::db::{Database, Phase};
 use crate::fiber;
 use crate::lua::{Context, Module};
 
-/// Seconds that shutdown triggers have, unless `set_on_shutdown_timeout` says otherwise.
-const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3);
-
 thread_local! {
     /// Signalled when the status, the schema or who may write has changed.
     static STATUS_CHANGED: fiber::Cond = const { fiber::Cond::new() };
     /// How often it was.
     static STATUS_VERSION: Cell<u64> = const { Cell::new(0) };
-    static SHUTDOWN_TIMEOUT: Cell<Duration> = const { Cell::new(SHUTDOWN_TIMEOUT_DEFAULT) };
 }
 
 /// Adds the natives.
@@ -31,7 +27,6 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("ctl_is_recovery_finished", lua_ctl_is_recovery_finished)
         .function("ctl_wait_ro", lua_ctl_wait_ro)
         .function("ctl_wait_status", lua_ctl_wait_status)
-        .function("ctl_set_on_shutdown_timeout", lua_ctl_set_on_shutdown_timeout)
         .function("ctl_wal_sync", lua_ctl_wal_sync)
         .function("snapshot", lua_snapshot)
         .function("backup_start", lua_backup_start)
@@ -42,11 +37,6 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
 pub(super) fn status_changed() {
     STATUS_VERSION.set(STATUS_VERSION.get() + 1);
     STATUS_CHANGED.with(fiber::Cond::broadcast);
-}
-
-/// How long `box.ctl.on_shutdown` triggers may take.
-pub fn shutdown_timeout() -> Duration {
-    SHUTDOWN_TIMEOUT.get()
 }
 
 /// Seconds at `index` as a deadline; absent or endless: none.
@@ -86,14 +76,6 @@ fn lua_ctl_wait_status(cx: Context<'_>) -> Result<usize> {
     }
     cx.push_uint64(STATUS_VERSION.get());
     Ok(1)
-}
-
-/// `ctl_set_on_shutdown_timeout(seconds)`
-fn lua_ctl_set_on_shutdown_timeout(cx: Context<'_>) -> Result<usize> {
-    let seconds = cx.check_number(1)?;
-    // Longer than can be counted is for ever.
-    SHUTDOWN_TIMEOUT.set(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
-    Ok(0)
 }
 
 fn lua_ctl_wal_sync(_: Context<'_>) -> Result<usize> {

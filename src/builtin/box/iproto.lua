@@ -1,6 +1,8 @@
 -- box.iproto: the server of the binary protocol: where it listens, and events of watched keys.
 local native, box = ...
 
+local fiber = require('fiber')
+
 local watch = box.internal.watch
 
 local internal = {}
@@ -110,11 +112,31 @@ local function end_watch(session, key)
     return true
 end
 
+-- Signalled when a client that watched something has gone.
+local forgotten = fiber.cond()
+
 local function forget(session)
     for _, state in pairs(watched[session] or {}) do
         state.unregister()
     end
     watched[session] = nil
+    forgotten:broadcast()
+end
+
+-- Waits until those who watch a key now have gone.
+function internal.wait_for_watchers(key)
+    local sessions = {}
+    for session, keys in pairs(watched) do
+        if keys[key] ~= nil then
+            sessions[session] = true
+        end
+    end
+    while next(sessions) ~= nil do
+        forgotten:wait()
+        for session in pairs(sessions) do
+            sessions[session] = watched[session] ~= nil and true or nil
+        end
+    end
 end
 
 native.iproto_set_watchers(begin_watch, end_watch, forget)

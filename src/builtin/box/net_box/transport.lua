@@ -96,7 +96,8 @@ function Transport:request(kind, stream, read, ...)
     self.forget = self.forget or forgetter(self)
     local future = futures.new(sync, self.forget)
     if not is_open then
-        local err = self.last_error or native.fail('Connection is not established')
+        local err = self.last_error or native.fail(
+            ('Connection is not established, state is "%s"'):format(self.state))
         futures.fail(future, err)
         return future
     end
@@ -268,6 +269,10 @@ local function run(self)
     while true do
         local _, err = pcall(serve, self)
         err = as_error(err)
+        if self.is_drained then
+            -- Closed for the server, which is about to.
+            self.is_drained, err = nil, native.fail('Peer closed')
+        end
         if self.io ~= nil then
             native.close(self.io)
             self.io = nil
@@ -330,6 +335,7 @@ function Transport:graceful_shutdown()
     end
     set_state(self, 'graceful_shutdown')
     if self.request_count == 0 and self.io ~= nil then
+        self.is_drained = true
         native.close(self.io)
     end
 end
