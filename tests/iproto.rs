@@ -7,5 +7,7 @@ mod server;
 
 #[path = "iproto/clients.rs"]
 mod clients;
+#[path = "iproto/load.rs"]
+mod load;
 #[path = "iproto/protocol.rs"]
 mod protocol;

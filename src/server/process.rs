@@ -147,6 +147,15 @@ fn allow_core_files() {
     }
 }
 
+/// Lets the process open as many files, and so serve as many clients, as the system allows it to:
+/// many systems give a new process 1024, and a limit up to which it may help itself.
+pub fn allow_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Without it there are fewer clients, which is said when one too many comes.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 /// Applies what is applied before anything else starts.
 pub fn apply(configuration: &Configuration) -> Result<Option<PidFile>> {
     if let Some(user) = configuration.text("process.username") {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::command_line::{self, Cat, Command, Program};
-use super::{background, check, script, world};
+use super::{background, check, process, script, world};
 use crate::base::error_injection;
 use crate::config::variable::environment_list;
 use crate::wal::cat;
@@ -18,6 +18,7 @@ pub fn run() -> ExitCode {
     for name in error_injection::set_from_environment() {
         eprintln!("LYCOSA_ERROR_INJECTION: there is no fault '{name}'");
     }
+    process::allow_files();
     let arguments: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let program = Program::of(arguments.first().map_or("", String::as_str));
