@@ -7,6 +7,8 @@ mod server;
 
 #[path = "iproto/clients.rs"]
 mod clients;
+#[path = "iproto/cluster.rs"]
+mod cluster;
 #[path = "iproto/load.rs"]
 mod load;
 #[path = "iproto/protocol.rs"]

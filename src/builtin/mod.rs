@@ -54,6 +54,7 @@ static MODULES: &[Builtin] = modules! {
     "decimal": Some(decimal::open), Some(include_str!("decimal.lua"));
     "digest": Some(digest::open), Some(include_str!("digest.lua"));
     "errno": Some(errno::open), Some(include_str!("errno.lua"));
+    "experimental.connpool": None, Some(include_str!("box/connpool.lua"));
     "fiber": Some(fiber::open), Some(include_str!("fiber.lua"));
     "fio": Some(fio::open), Some(include_str!("fio.lua"));
     "fun": None, Some(include_str!("fun.lua"));
@@ -67,6 +68,7 @@ static MODULES: &[Builtin] = modules! {
     "internal.loaders": Some(loaders::open), Some(include_str!("loaders.lua"));
     "internal.luasocket": None, Some(include_str!("luasocket.lua"));
     "internal.msgpack_object": Some(msgpack::open_object), Some(include_str!("msgpack_object.lua"));
+    "internal.net.replicaset": None, Some(include_str!("box/net_replicaset.lua"));
     "internal.string": None, Some(include_str!("string.lua"));
     "internal.table": None, Some(include_str!("table.lua"));
     "internal.trigger": None, Some(include_str!("trigger_list.lua"));
@@ -75,11 +77,13 @@ static MODULES: &[Builtin] = modules! {
     "json": Some(json::open), Some(include_str!("json.lua"));
     "key_def": Some(r#box::key_def::open), Some(include_str!("box/key_def.lua"));
     "log": Some(log::open), Some(include_str!("log.lua"));
+    "merger": Some(r#box::merger::open), Some(include_str!("box/merger.lua"));
     "msgpack": Some(msgpack::open), Some(include_str!("msgpack.lua"));
     "internal.net_box_future": None, Some(include_str!("box/net_box/future.lua"));
     "internal.net_box_space": None, Some(include_str!("box/net_box/space.lua"));
     "internal.net_box_transport": Some(r#box::net_box::open), Some(include_str!("box/net_box/transport.lua"));
     "net.box": None, Some(include_str!("box/net_box.lua"));
+    "net.replicaset": None, Some("return require('internal.net.replicaset')");
     "pickle": None, Some(include_str!("pickle.lua"));
     "pwd": None, Some(include_str!("pwd.lua"));
     "resp": Some(r#box::resp::open), Some(include_str!("box/resp.lua"));

@@ -52,7 +52,8 @@ fn definition(cx: Context<'_>, index: i32) -> Result<LuaKeyDef> {
         .ok_or_else(|| Error::illegal_params("a key definition is expected"))
 }
 
-fn lua_key_def_is(cx: Context<'_>) -> Result<usize> {
+/// `is(value)`: whether it is a key definition.
+pub(super) fn lua_key_def_is(cx: Context<'_>) -> Result<usize> {
     cx.push_boolean(userdata::get::<LuaKeyDef>(cx, 1).is_some());
     Ok(1)
 }

@@ -19,6 +19,7 @@ mod host;
 mod info;
 mod iproto;
 pub(super) mod key_def;
+pub(super) mod merger;
 pub(super) mod net_box;
 pub(super) mod resp;
 mod schema;
