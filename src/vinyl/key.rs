@@ -389,3 +389,6 @@ fn encode_decimal(out: &mut Vec<u8>, is_negative: bool, coefficient: u128, expon
         out[start..].iter_mut().for_each(|byte| *byte = !*byte);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,12 +25,12 @@
 //! - tx never waits for fjall but in a fiber: nothing here does I/O or takes fjall's locks on tx, save
 //!   in the functions that say they yield (they do it on other threads).
 //! - A row of the cache is the newest submitted one.
-//! - A failure of fjall is final: the store refuses everything from then on, naming the first cause.
-//!   Restarting recovers from the log.
+//! - A failed write of fjall's is final: the store takes no changes from then on, naming the first
+//!   cause. Reads go on. Restarting recovers from the log.
 //!
 //! # Yields
 //! `Store::open`, `create`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
-//! `collect_garbage`, `compact`. The others never.
+//! `collect_garbage`, `compact`, `measure`. The others never.
 //!
 //! # Not here
 //! Transactions, and the changes that are committed but not applied yet: a reader must look at those
@@ -53,5 +53,5 @@ pub use fjall::Slice as Bytes;
 pub use generation::{Generation, Resolve};
 pub use key::Range;
 pub use options::{IndexOptions, Options};
-pub use store::{Row, Snapshot, Statistics, Store};
+pub use store::{Measure, Row, Snapshot, Statistics, Store};
 pub use writer::{Change, Position, Write};

@@ -5,8 +5,10 @@
 
 use std::path::PathBuf;
 
-use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
-use fjall::{KeyspaceCreateOptions, compaction};
+use fjall::config::{
+    BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
+};
+use fjall::{CompressionType, KeyspaceCreateOptions, compaction};
 
 /// Options of the store: the section `vinyl` of the configuration.
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ impl IndexOptions {
     pub(super) fn to_fjall(&self) -> KeyspaceCreateOptions {
         const BLOCK_SIZE_MIN: u64 = 1024;
         const BLOCK_SIZE_MAX: u64 = 1024 * 1024;
+        const RATIO_MIN: f64 = 2.0;
         let block_size = self.page_size.clamp(BLOCK_SIZE_MIN, BLOCK_SIZE_MAX) as u32;
         let filter = if self.bloom_fpr >= 1.0 {
             FilterPolicyEntry::None
@@ -75,12 +78,15 @@ impl IndexOptions {
             let rate = BloomConstructionPolicy::FalsePositiveRate(self.bloom_fpr as f32);
             FilterPolicyEntry::Bloom(rate)
         };
-        let mut levels = compaction::Leveled::default();
+        let mut levels = compaction::Leveled::default()
+            .with_l0_threshold(self.run_count_per_level.clamp(1, u32::from(u8::MAX)) as u8)
+            .with_level_ratio_policy(vec![self.run_size_ratio.max(RATIO_MIN) as f32]);
         if self.range_size != 0 {
             levels = levels.with_table_target_size(self.range_size);
         }
         KeyspaceCreateOptions::default()
             .data_block_size_policy(BlockSizePolicy::all(block_size))
+            .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
             .filter_policy(FilterPolicy::all(filter))
             .compaction_strategy(std::sync::Arc::new(levels))
             // The writer decides when a table of memory is full.

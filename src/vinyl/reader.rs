@@ -6,8 +6,8 @@
 //! # Yields
 //! `Readers::run`
 
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::base::{Error, Result};
@@ -16,38 +16,74 @@ use crate::fiber;
 type Job = Box<dyn FnOnce() + Send>;
 
 pub(super) struct Readers {
-    jobs: Sender<Job>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    woken: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    idle_count: usize,
+    is_closed: bool,
 }
 
 impl Readers {
     pub fn new(count: usize) -> Result<Readers> {
-        let (jobs, receiver) = mpsc::channel();
-        let receiver = Arc::new(Mutex::new(receiver));
+        let shared = Arc::<Shared>::default();
         for _ in 0..count.max(1) {
-            let receiver = receiver.clone();
+            let shared = shared.clone();
             thread::Builder::new()
                 .name("vinyl.reader".to_owned())
-                .spawn(move || work(&receiver))
+                .spawn(move || shared.work())
                 .map_err(|error| Error::system("failed to start a thread", &error))?;
         }
-        Ok(Readers { jobs })
+        Ok(Readers { shared })
     }
 
     /// Runs `job` on a thread of the pool and waits for what it returns. Yields.
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let job: Job = Box::new(move || drop(sender.send(job())));
-        self.jobs.send(job).expect("the readers live as long as the pool");
+        let mut queue = self.shared.lock();
+        queue.jobs.push_back(Box::new(move || drop(sender.send(job()))));
+        if queue.idle_count > 0 {
+            self.shared.woken.notify_one();
+        }
+        drop(queue);
         fiber::wait(receiver).expect("a reader does not panic")
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
-            Ok(job) => job(),
-            Err(_) => return,
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                job();
+                queue = self.lock();
+            } else if queue.is_closed {
+                return;
+            } else {
+                queue.idle_count += 1;
+                queue = self.woken.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle_count -= 1;
+            }
         }
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.shared.lock().is_closed = true;
+        self.shared.woken.notify_all();
     }
 }

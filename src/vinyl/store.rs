@@ -7,7 +7,7 @@
 //!
 //! # Yields
 //! `open`, `create`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
-//! `collect_garbage`, `compact`
+//! `collect_garbage`, `compact`, `measure`
 
 use std::cell::{Cell, RefCell};
 use std::ops::Bound;
@@ -16,10 +16,10 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{AbstractTree, Database, KeyspaceCreateOptions, PersistMode, Readable};
 
 use super::cache::{Cache, Hash};
-use super::error::failed;
+use super::error::{self, failed, failed_read};
 use super::generation::{self, Generation, RECORD_PREFIX, Record};
 use super::options::{IndexOptions, Options};
 use super::reader::Readers;
@@ -64,6 +64,31 @@ pub struct Statistics {
     pub cache_count: u64,
 }
 
+/// What a tree takes. Rows count versions and deletions that are not merged yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measure {
+    /// Bytes of tables.
+    pub disk_size: u64,
+    /// Rows of tables.
+    pub disk_rows: u64,
+    /// Blocks of tables.
+    pub disk_pages: u64,
+    /// Deletions in tables.
+    pub disk_tombstones: u64,
+    /// Tables.
+    pub table_count: u64,
+    /// Runs: sequences of tables without overlaps.
+    pub run_count: u64,
+    /// Bytes of the table of memory.
+    pub memory_size: u64,
+    /// Rows in memory.
+    pub memory_rows: u64,
+    /// Bytes of filters on disk.
+    pub filter_size: u64,
+    /// Bytes of indexes of blocks that stay in memory.
+    pub page_index_size: u64,
+}
+
 /// The trees of an instance.
 pub struct Store {
     shared: Arc<Shared>,
@@ -85,6 +110,7 @@ struct Opened {
 impl Store {
     /// Opens the directory, or makes it. Yields.
     pub fn open(options: &Options) -> Result<Store> {
+        error::listen();
         let given = options.clone();
         let opened =
             fiber::blocking(move || open(&given).map_err(|error| failed(&given.dir, &error)))?;
@@ -105,7 +131,8 @@ impl Store {
         })
     }
 
-    /// Up to where the trees were complete when they were opened: recovery submits what is behind.
+    /// Up to where the trees were complete when they were opened: recovery submits what is behind. It
+    /// is not behind the newest checkpoint, unless files were damaged or lost.
     pub fn vclock(&self) -> &Vclock {
         &self.vclock
     }
@@ -194,6 +221,8 @@ impl Store {
         let shared = self.shared.clone();
         fiber::blocking(move || {
             for generation in garbage {
+                // What it has in memory counts against the quota until it is written.
+                generation.keyspace.rotate_memtable()?;
                 shared.database.delete_keyspace(generation.keyspace.clone())?;
                 // The files go with the last handle, and that is not to be tx's.
                 shared.lock_dying().push(generation);
@@ -362,7 +391,7 @@ impl Store {
     }
 
     /// At most `limit` rows of a range, descending if `is_reverse`. Without a snapshot, one is made.
-    /// Yields.
+    /// A row that is kept for long should be copied: it may hold a whole block in memory. Yields.
     pub fn scan(
         &self,
         generation: &Arc<Generation>,
@@ -371,22 +400,21 @@ impl Store {
         is_reverse: bool,
         limit: usize,
     ) -> Result<Vec<Row>> {
-        self.check()?;
         if range.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
         let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
         let (keyspace, range) = (generation.keyspace.clone(), range.clone());
-        let rows = self.readers.run(move || {
-            let bounds: (Bound<Bytes>, Bound<Bytes>) = (range.start, range.end);
+        self.readers.run(move || {
+            let bounds: (Bound<Bytes>, Bound<Bytes>) = (range.start.clone(), range.end.clone());
             let found = snapshot.inner.range::<Bytes, _>(&keyspace, bounds);
-            if is_reverse {
+            let rows: fjall::Result<Vec<Row>> = if is_reverse {
                 found.rev().take(limit).map(fjall::Guard::into_inner).collect()
             } else {
-                found.take(limit).map(fjall::Guard::into_inner).collect::<fjall::Result<Vec<Row>>>()
-            }
-        });
-        rows.map_err(|error| failed(generation.keyspace.path(), &error))
+                found.take(limit).map(fjall::Guard::into_inner).collect()
+            };
+            rows.map_err(|error| failed_read(&keyspace, &range, &error))
+        })
     }
 
     fn read(
@@ -395,17 +423,23 @@ impl Store {
         snapshot: Option<&Snapshot>,
         keys: Vec<Bytes>,
     ) -> Result<Vec<Option<Bytes>>> {
-        self.check()?;
         // Taken here: what is submitted from now on may be seen or not, and is not cached.
         let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
         let seen = snapshot.sequence;
         let keyspace = generation.keyspace.clone();
         let (keys, rows) = self.readers.run(move || {
-            let read = |key: &Bytes| snapshot.inner.get(&keyspace, key);
-            let rows = keys.iter().map(read).collect::<fjall::Result<Vec<_>>>();
+            let read = |key: &Bytes| match snapshot.inner.get(&keyspace, key) {
+                // A copy: what fjall returns may keep a whole block in memory.
+                Ok(row) => Ok(row.map(|row| Bytes::from(&*row))),
+                Err(error) => {
+                    let (start, end) = (Bound::Included(key.clone()), Bound::Included(key.clone()));
+                    Err(failed_read(&keyspace, &Range { start, end }, &error))
+                }
+            };
+            let rows = keys.iter().map(read).collect::<Result<Vec<_>>>();
             (keys, rows)
         });
-        let rows = rows.map_err(|error| failed(generation.keyspace.path(), &error))?;
+        let rows = rows?;
         let mut cache = self.cache.borrow_mut();
         for (key, row) in keys.iter().zip(&rows) {
             let hash: Hash = cache.hash(generation.number, key);
@@ -432,6 +466,30 @@ impl Store {
             cache_size: cache.size(),
             cache_count: cache.count() as u64,
         }
+    }
+
+    /// What a tree takes on disk and in memory. Yields: other threads may hold the tree.
+    pub fn measure(&self, generation: &Arc<Generation>) -> Measure {
+        let generation = generation.clone();
+        fiber::blocking(move || {
+            let tree = &generation.keyspace.tree;
+            let version = tree.current_version();
+            let tables = || version.iter_tables();
+            let disk_rows: u64 = tables().map(|table| table.metadata.item_count).sum();
+            let rows = tree.approximate_len() as u64;
+            Measure {
+                disk_size: tree.disk_space(),
+                disk_rows,
+                disk_pages: tables().map(|table| table.metadata.data_block_count).sum(),
+                disk_tombstones: tables().map(|table| table.metadata.tombstone_count).sum(),
+                table_count: tree.table_count() as u64,
+                run_count: version.iter_levels().map(|level| level.run_count() as u64).sum(),
+                memory_size: tree.active_memtable().size(),
+                memory_rows: rows.saturating_sub(disk_rows),
+                filter_size: tree.filter_size(),
+                page_index_size: tree.pinned_block_index_size() as u64,
+            }
+        })
     }
 
     /// Merges all tables of a tree into one level. Yields until it is done.

@@ -10,7 +10,7 @@
 //! - After a failure nothing more is applied; the queue is thrown away.
 //!
 //! # Yields
-//! never; blocks, and so do fjall's stalls when compaction falls behind
+//! never; blocks, also when compaction falls behind
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use fjall::{AbstractTree, Database, Keyspace};
+use fjall::{AbstractTree, Database, Keyspace, PersistMode};
 use tokio::sync::watch;
 
 use super::Bytes;
@@ -37,6 +37,12 @@ const DYING_NAP: Duration = Duration::from_secs(1);
 const BATCH_COUNT_MAX: usize = 4096;
 /// Bytes of changes after which the sizes of memory tables are looked at.
 const ROTATION_CHECK_SIZE: u64 = 1024 * 1024;
+/// Unmerged tables of a tree above which changes wait; fjall stalls at 20.
+const RUN_COUNT_MAX: usize = 16;
+/// How long they wait before they look again.
+const COMPACTION_NAP: Duration = Duration::from_millis(5);
+/// Tables of memory of a tree that are being written.
+const SEALED_COUNT_MAX: usize = 2;
 /// Memory of a change in the queue and in a table of memory, beside its bytes.
 const CHANGE_OVERHEAD: u64 = 64;
 
@@ -192,7 +198,7 @@ impl Shared {
         }
     }
 
-    /// Ends the thread after what is in the queue.
+    /// Ends the thread, without what is in the queue: the log has it.
     pub fn close(&self) {
         self.lock_queue().is_closed = true;
         self.woken.notify_one();
@@ -237,27 +243,28 @@ impl Writer {
     /// Waits for work; false: there will be none.
     fn take(&mut self, commands: &mut Vec<(u64, Command)>) -> bool {
         let shared = self.shared.clone();
-        let mut queue = shared.lock_queue();
         let mut naps = 0;
         loop {
+            // Deletes files: not while tx may wait for the queue.
+            shared.bury();
+            let mut queue = shared.lock_queue();
+            if queue.is_closed {
+                return false;
+            }
             if !queue.commands.is_empty() {
                 std::mem::swap(commands, &mut queue.commands);
                 return true;
             }
-            if queue.is_closed {
-                return false;
-            }
             let woken = &shared.woken;
-            shared.bury();
-            queue = if naps < NAP_COUNT_MAX {
+            if naps < NAP_COUNT_MAX {
                 naps += 1;
-                woken.wait_timeout(queue, NAP).unwrap_or_else(PoisonError::into_inner).0
+                drop(woken.wait_timeout(queue, NAP));
             } else if !shared.lock_dying().is_empty() {
-                woken.wait_timeout(queue, DYING_NAP).unwrap_or_else(PoisonError::into_inner).0
+                drop(woken.wait_timeout(queue, DYING_NAP));
             } else {
                 queue.is_asleep = true;
-                woken.wait(queue).unwrap_or_else(PoisonError::into_inner)
-            };
+                drop(woken.wait(queue));
+            }
         }
     }
 
@@ -269,28 +276,12 @@ impl Writer {
             _ => false,
         });
         let mut commands = commands.drain(..).peekable();
-        while commands.peek().is_some() {
+        while commands.peek().is_some() && !self.shared.lock_queue().is_closed {
             let mut batch = Batch::new(&self.shared.database, has_upserts);
             let mut last = 0;
             for (sequence, command) in commands.by_ref() {
                 last = sequence;
-                match command {
-                    Command::Apply { position, writes } => {
-                        for write in writes {
-                            batch.add(write)?;
-                        }
-                        if let Position::Row { replica_id, lsn } = position {
-                            self.vclock.set(replica_id, lsn);
-                        }
-                    }
-                    Command::Advance(vclock) => self.vclock.max_assign(&vclock),
-                    Command::Record { key, record: Some(record) } => {
-                        batch.inner.insert(&self.shared.meta, key, record);
-                    }
-                    Command::Record { key, record: None } => {
-                        batch.inner.remove(&self.shared.meta, key);
-                    }
-                }
+                self.add(&mut batch, command)?;
                 if batch.inner.len() >= BATCH_COUNT_MAX {
                     break;
                 }
@@ -298,6 +289,7 @@ impl Writer {
             let mut vclock = Vec::with_capacity(64);
             self.vclock.encode(&mut vclock);
             batch.inner.insert(&self.shared.meta, VCLOCK_KEY, vclock);
+            self.wait_compaction(&batch.generations)?;
             batch.inner.commit()?;
             self.shared.pending.fetch_sub(batch.size, Ordering::Relaxed);
             self.shared.applied.store(last, Ordering::Release);
@@ -313,14 +305,50 @@ impl Writer {
         Ok(())
     }
 
+    fn add(&mut self, batch: &mut Batch, command: Command) -> fjall::Result<()> {
+        match command {
+            Command::Apply { position, writes } => {
+                for write in writes {
+                    batch.add(write)?;
+                }
+                if let Position::Row { replica_id, lsn } = position {
+                    self.vclock.set(replica_id, lsn);
+                }
+            }
+            Command::Advance(vclock) => self.vclock.max_assign(&vclock),
+            Command::Record { key, record: Some(record) } => {
+                batch.inner.insert(&self.shared.meta, key, record);
+            }
+            Command::Record { key, record: None } => batch.inner.remove(&self.shared.meta, key),
+        }
+        Ok(())
+    }
+
+    /// Waits while tables that are not merged yet pile up. fjall would wait itself a little later, but
+    /// without an end when its threads have failed.
+    fn wait_compaction(&self, generations: &[Arc<Generation>]) -> fjall::Result<()> {
+        let is_behind =
+            |generation: &Arc<Generation>| generation.keyspace.tree.l0_run_count() >= RUN_COUNT_MAX;
+        while generations.iter().any(is_behind) && !self.shared.lock_queue().is_closed {
+            // Only to learn of a failure.
+            self.shared.database.persist(PersistMode::Buffer)?;
+            std::thread::sleep(COMPACTION_NAP);
+        }
+        Ok(())
+    }
+
     /// Has the largest table of memory written out when all together take a quarter of the quota: the
-    /// rest is for those that are being written.
+    /// rest is for those that are being written. While two of a tree are, the next one waits, and fills
+    /// the quota if need be: at four fjall stalls, without an end when its threads have failed.
     fn rotate(&self) -> fjall::Result<()> {
         let generations: Vec<_> = self.shared.lock_generations().values().cloned().collect();
+        let has_room = |generation: &&Arc<Generation>| {
+            generation.keyspace.tree.sealed_memtable_count() < SEALED_COUNT_MAX
+        };
         let size_max = self.shared.memory.load(Ordering::Relaxed) / 4;
         let mut largest: Option<(u64, &Arc<Generation>)> = None;
         let mut total = 0;
-        for generation in &generations {
+        for generation in generations.iter().filter(has_room) {
             let size = generation.keyspace.tree.active_memtable().size();
             total += size;
             if largest.is_none_or(|(most, _)| size > most) {
@@ -337,18 +365,27 @@ impl Writer {
 struct Batch {
     inner: fjall::OwnedWriteBatch,
     size: u64,
+    generations: Vec<Arc<Generation>>,
     /// Rows that the batch itself makes, for upserts behind them.
     made: Option<HashMap<(u64, Bytes), Option<Bytes>, ahash::RandomState>>,
 }
 
 impl Batch {
     fn new(database: &Database, has_upserts: bool) -> Batch {
-        Batch { inner: database.batch(), size: 0, made: has_upserts.then(HashMap::default) }
+        Batch {
+            inner: database.batch(),
+            size: 0,
+            generations: Vec::new(),
+            made: has_upserts.then(HashMap::default),
+        }
     }
 
     fn add(&mut self, write: Write) -> fjall::Result<()> {
         self.size += write.size();
         let Write { generation, key, change } = write;
+        if !self.generations.iter().any(|known| known.number == generation.number) {
+            self.generations.push(generation.clone());
+        }
         let row = match change {
             Change::Put(row) => Some(row),
             Change::Delete => None,
