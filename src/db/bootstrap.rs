@@ -15,6 +15,7 @@ use crate::tuple::{FieldType, FormatDef, KeyDef, Part};
 use crate::value::collation;
 use crate::value::mp::{write_array_len, write_bool, write_map_len, write_str, write_uint};
 use crate::value::uuid::Uuid;
+use crate::vinyl::IndexOptions;
 
 use super::database::Database;
 use super::index::Index;
@@ -76,9 +77,10 @@ impl Database {
                 hint: None,
                 cmp_def: key_def.clone(),
                 key_def,
+                vinyl: IndexOptions::default(),
                 options_data: vec![0x80],
             };
-            indexes.push(Rc::new(Index::new(&definition, index)));
+            indexes.push(Rc::new(Index::new(&definition, index)?));
         }
         let space = Rc::new(Space::new(definition, indexes, None)?);
         self.schema().replace(None, Some(&space));

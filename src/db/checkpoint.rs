@@ -208,6 +208,7 @@ impl Database {
         let disk = self.disk()?;
         let options = self.options();
         let expected = self.journal().vclock();
+        let last = self.commits().last_position();
         // From here to the views nothing may yield: both are of the same moment.
         let rotation = self.writer().map(|writer| writer.rotate());
         let source = Box::new(Source::new(self));
@@ -219,6 +220,10 @@ impl Database {
             }
             log_size = Some(rotated.log_size);
         }
+        while self.commits().is_pending(last) {
+            self.commits().wait_for_decision();
+        }
+        self.persist_vinyl(&expected)?;
         let path = self.snapshot_path(&expected);
         let known = self.checkpoints().iter().any(|known| known.vclock == expected);
         if known {
@@ -264,6 +269,7 @@ impl Database {
         if let Some(directory) = &mut *self.checkpoints.snapshots.borrow_mut() {
             directory.collect_garbage(signature)?;
         }
+        self.collect_vinyl(signature)?;
         match self.writer() {
             Some(writer) => fiber::wait(writer.collect_garbage(signature)).map(drop),
             None => Ok(()),
@@ -292,6 +298,7 @@ impl Database {
         if let Some(writer) = self.writer() {
             writer.stop();
         }
+        self.close_vinyl();
         self.directory_lock.borrow_mut().take();
     }
 

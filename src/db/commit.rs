@@ -27,7 +27,7 @@ use super::context::Context;
 use super::database::Database;
 use super::space_definition::GROUP_LOCAL;
 use super::statistics::Operation;
-use super::transaction::{Decided, Transaction};
+use super::transaction::{Decided, Place, Transaction};
 
 /// Transactions that are submitted and not decided.
 #[derive(Default)]
@@ -168,9 +168,14 @@ impl Database {
         transaction: Rc<Transaction>,
     ) -> Result<()> {
         self.statistics().count(Operation::Commit);
-        let ticket = match self.submit(&transaction) {
+        let prepared = match transaction.vinyl() {
+            None => Ok(()),
+            Some(vinyl) => self.prepare_vinyl(&vinyl),
+        };
+        let ticket = match prepared.and_then(|()| self.submit(&transaction)) {
             Ok(Some(ticket)) => ticket,
             Ok(None) => {
+                transaction.set_place(self.recovery_place());
                 self.finish_commit(transaction);
                 return Ok(());
             }
@@ -214,13 +219,20 @@ impl Database {
             if rows.is_empty() {
                 return Ok(None);
             }
-            journal.submit(&mut rows, flags).map(Some)
+            let ticket = journal.submit(&mut rows, flags)?;
+            if let Some(last) = rows.last() {
+                let (replica_id, lsn) = (last.header.replica_id, last.header.lsn);
+                let signature = journal.vclock().signature();
+                transaction.set_place(Place { replica_id, lsn, signature });
+            }
+            Ok(Some(ticket))
         })
     }
 
     /// A transaction has become durable.
     fn finish_commit(&self, transaction: Rc<Transaction>) {
         let handlers = transaction.take_handlers(true);
+        self.commit_vinyl(&transaction);
         transaction.finish_commit(self);
         self.dispatch_handlers(transaction, handlers);
     }
@@ -229,6 +241,7 @@ impl Database {
     pub(crate) fn rollback_detached(&self, transaction: Rc<Transaction>) {
         self.statistics().count(Operation::Rollback);
         let handlers = transaction.take_handlers(false);
+        self.rollback_vinyl(&transaction);
         transaction.rollback_to(self, 0);
         run_handlers(handlers);
         self.recycle(transaction);
@@ -238,6 +251,7 @@ impl Database {
     fn finish_rollback(&self, transaction: Rc<Transaction>) {
         self.statistics().count(Operation::Rollback);
         let handlers = transaction.take_handlers(false);
+        self.rollback_vinyl(&transaction);
         transaction.rollback_to(self, 0);
         self.dispatch_handlers(transaction, handlers);
     }

@@ -95,6 +95,7 @@ pub struct Database {
     pool: RefCell<Vec<Rc<Transaction>>>,
     next_transaction_id: Cell<u64>,
     pub(crate) checkpoints: super::checkpoint::Checkpoints,
+    pub(crate) vinyl: super::vinyl::Slot,
     /// Alterations of spaces under way, whose rows no checkpoint may see.
     alterations: Cell<usize>,
     alterations_ended: fiber::Cond,
@@ -147,6 +148,7 @@ impl Database {
             pool: RefCell::default(),
             next_transaction_id: Cell::new(1),
             checkpoints: super::checkpoint::Checkpoints::default(),
+            vinyl: super::vinyl::Slot::default(),
             alterations: Cell::new(0),
             alterations_ended: fiber::Cond::default(),
             directory_lock: RefCell::new(None),
@@ -265,6 +267,16 @@ impl Database {
         self.options.borrow().clone()
     }
 
+    /// How long a transaction waits for room in vinyl.
+    pub(crate) fn vinyl_timeout(&self) -> std::time::Duration {
+        self.options.borrow().vinyl_timeout
+    }
+
+    /// The isolation level of transactions that name none.
+    pub(crate) fn isolation(&self) -> super::transaction::Isolation {
+        self.options.borrow().isolation
+    }
+
     /// Changes options that can change while running.
     pub fn update_options(&self, change: impl FnOnce(&mut Options)) {
         change(&mut self.options.borrow_mut());
@@ -274,6 +286,9 @@ impl Database {
         self.is_read_only.set(options.read_only);
         let limits =
             (options.wal_max_size, options.wal_queue_max_size, options.checkpoint_wal_threshold);
+        if let Some(engine) = self.find_vinyl() {
+            engine.store().set_limits(options.vinyl_memory, options.vinyl_cache);
+        }
         drop(options);
         if let Some(writer) = self.writer() {
             writer.configure(limits.0, limits.1, limits.2);

@@ -63,8 +63,10 @@ impl Database {
             return None;
         }
         // A refusal runs triggers, which this must not.
+        let space = self.schema().space(space_id)?;
         let is_simple = access::may_write(self, space_id)
-            && !self.schema().space(space_id)?.may_run_functions();
+            && !space.may_run_functions()
+            && space.definition().engine != Engine::Vinyl;
         if is_simple { self.replace(space_id, tuple).ok().flatten() } else { None }
     }
 
@@ -168,10 +170,14 @@ impl Database {
         request: &Request<'_>,
     ) -> Result<Option<Tuple>> {
         match space.definition().engine {
-            Engine::Memtx => {}
+            Engine::Memtx | Engine::Vinyl => {}
             Engine::Sysview => return Err(client_error!(ER_VIEW_IS_RO, space.name())),
             Engine::Service => return self.session_settings_write(space, request),
             Engine::Blackhole => return self.run_blackhole(transaction, space, request),
+        }
+        transaction.join(self, space.definition().engine)?;
+        if let Some(vinyl) = transaction.vinyl() {
+            vinyl.begin_write()?;
         }
         // The filled tuple must outlive the plan that refers to its bytes.
         let filled = self.fill_fields(space, request)?;
@@ -233,13 +239,22 @@ impl Database {
         change: Change<'_>,
     ) -> Result<Option<Tuple>> {
         let Change { old, new, mode, log, is_rewritten } = change;
-        let old = space.change(old, new.as_ref(), mode)?;
         let definition = space.definition();
+        let mark = transaction.vinyl().map_or(0, |vinyl| vinyl.mark());
+        let old = match (definition.engine, log.key) {
+            (Engine::Vinyl, Some(key)) if old.is_none() && new.is_none() => {
+                space.delete_blindly(transaction, key)?;
+                None
+            }
+            (Engine::Vinyl, _) => space.change_on_disk(transaction, old, new.as_ref(), mode)?,
+            _ => space.change(old, new.as_ref(), mode)?,
+        };
         let statement = Statement {
             space: space.clone(),
             kind: log.kind,
             old: old.clone(),
             new: new.clone(),
+            mark,
             row: 0..0,
             is_local: definition.is_local(),
             effects: None,
@@ -266,6 +281,8 @@ impl Database {
         }
         Ok(match log.kind {
             kind::UPSERT => None,
+            // It is not always known, so it never is.
+            kind::DELETE if definition.engine == Engine::Vinyl => None,
             kind::DELETE => old,
             _ => new,
         })
@@ -288,6 +305,7 @@ impl Database {
             kind: request.kind,
             old: None,
             new: None,
+            mark: 0,
             row: 0..0,
             is_local: space.definition().is_local(),
             effects: None,
@@ -307,6 +325,13 @@ impl Database {
                 Ok(Some(Change { old: None, new: Some(new), mode, log, is_rewritten: false }))
             }
             kind::DELETE => {
+                let is_on_disk = space.definition().engine == Engine::Vinyl;
+                if is_on_disk && request.index_id == 0 && !space.must_read_deleted() {
+                    check_request_key(space, request)?;
+                    let mode = Mode::Replace;
+                    let change = Change { old: None, new: None, mode, log, is_rewritten: false };
+                    return Ok(Some(change));
+                }
                 let old = find_by_request(space, request)?;
                 Ok(old.map(|old| Change {
                     old: Some(old),
@@ -440,6 +465,14 @@ fn new_tuple(space: &Space, request: &Request<'_>) -> Result<Tuple> {
 
 fn tuple_of<'r>(request: &Request<'r>) -> Result<&'r [u8]> {
     request.tuple.ok_or_else(|| client_error!(ER_MISSING_REQUEST_FIELD, "TUPLE"))
+}
+
+/// Refuses a request whose key is not one of the primary index, of all parts.
+fn check_request_key(space: &Space, request: &Request<'_>) -> Result<()> {
+    let index = space.find_unique_index(0)?;
+    let key = request.key.ok_or_else(|| client_error!(ER_MISSING_REQUEST_FIELD, "KEY"))?;
+    let (parts, count) = super::iterator::key_parts(key)?;
+    index.definition().key_def.validate_exact_key(parts, count, false).map(drop)
 }
 
 /// The tuple with the request's key.

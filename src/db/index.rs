@@ -6,7 +6,7 @@
 //! - The structure is borrowed for one operation at a time; no callback runs inside.
 //!
 //! # Yields
-//! never
+//! `Index::new` and the steps of one that is on disk
 
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
@@ -16,10 +16,13 @@ use crate::memtx::{
     self, DupMode, IndexIterator, IndexOptions, IteratorType, Key, Reclaimer, Refusal,
 };
 use crate::tuple::{Tuple, TuplePtr};
+use crate::vinyl;
 
+use super::database::Database;
 use super::index_definition::{IndexDefinition, IndexKind};
 use super::space_definition::{Engine, SpaceDefinition};
 use super::system_space;
+use super::vinyl::DiskSteps;
 
 pub use crate::memtx::DupMode as Mode;
 
@@ -54,6 +57,7 @@ pub(crate) fn reclaimer() -> Rc<Reclaimer> {
 #[derive(Clone)]
 enum Structure {
     Memtx(Rc<RefCell<memtx::Index>>),
+    Vinyl(Rc<vinyl::Index>),
 }
 
 /// An index.
@@ -68,7 +72,18 @@ pub struct Index {
 
 impl Index {
     /// An empty index of the space.
-    pub(crate) fn new(space: &SpaceDefinition, definition: IndexDefinition) -> Index {
+    ///
+    /// Yields if it is on disk.
+    pub(crate) fn new(space: &SpaceDefinition, definition: IndexDefinition) -> Result<Index> {
+        if space.engine == Engine::Vinyl {
+            let index = Database::current().make_vinyl_index(&definition)?;
+            return Ok(Index {
+                definition: Rc::new(definition),
+                structure: Structure::Vinyl(Rc::new(index)),
+                is_built: Rc::new(Cell::new(true)),
+                view_of: None,
+            });
+        }
         let options = IndexOptions {
             key_def: definition.key_def.clone(),
             cmp_def: definition.cmp_def.clone(),
@@ -82,12 +97,12 @@ impl Index {
             Engine::Sysview => system_space::view_source(space.id),
             _ => None,
         };
-        Index {
+        Ok(Index {
             definition: Rc::new(definition),
             structure: Structure::Memtx(Rc::new(RefCell::new(store))),
             is_built: Rc::new(Cell::new(true)),
             view_of,
-        }
+        })
     }
 
     /// The same index under another definition that orders tuples alike.
@@ -122,6 +137,8 @@ impl Index {
     pub(crate) fn is_same(&self, other: &Index) -> bool {
         match (&self.structure, &other.structure) {
             (Structure::Memtx(own), Structure::Memtx(other)) => Rc::ptr_eq(own, other),
+            (Structure::Vinyl(own), Structure::Vinyl(other)) => Rc::ptr_eq(own, other),
+            _ => false,
         }
     }
 
@@ -130,6 +147,16 @@ impl Index {
     pub fn memtx(&self) -> Option<Ref<'_, memtx::Index>> {
         match &self.structure {
             Structure::Memtx(store) => Some(store.borrow()),
+            Structure::Vinyl(_) => None,
+        }
+    }
+
+    /// The structure on disk; `None` of an index of another engine.
+    #[inline]
+    pub(crate) fn vinyl(&self) -> Option<&Rc<vinyl::Index>> {
+        match &self.structure {
+            Structure::Vinyl(index) => Some(index),
+            Structure::Memtx(_) => None,
         }
     }
 
@@ -138,6 +165,7 @@ impl Index {
     fn store(&self) -> &RefCell<memtx::Index> {
         match &self.structure {
             Structure::Memtx(store) => store,
+            Structure::Vinyl(_) => unreachable!("only what is in memory is changed in place"),
         }
     }
 
@@ -151,7 +179,10 @@ impl Index {
 
     /// Count of tuples.
     pub fn len(&self) -> u64 {
-        self.store().borrow().len()
+        match &self.structure {
+            Structure::Memtx(store) => store.borrow().len(),
+            Structure::Vinyl(index) => index.len(),
+        }
     }
 
     /// Whether there are no tuples.
@@ -161,7 +192,10 @@ impl Index {
 
     /// Bytes the index itself takes.
     pub fn bsize(&self) -> usize {
-        self.store().borrow().bsize()
+        match &self.structure {
+            Structure::Memtx(store) => store.borrow().bsize(),
+            Structure::Vinyl(index) => index.overlay_size().1 as usize,
+        }
     }
 
     /// [`Space::get`](super::Space::get) in memory, without counting: the pointer is good until
@@ -240,20 +274,20 @@ impl Index {
         self.store().borrow_mut().end_build().map_err(ReplaceError::from)
     }
 
-    /// Steps through the tuples for a type and key, while the index may change.
-    pub(crate) fn iterate(
+    /// Steps through the tuples in memory for a type and key, while the index may change.
+    pub(super) fn iterate(
         &self,
         iterator: IteratorType,
         key: Option<Key<'_>>,
         after: Option<Key<'_>>,
         offset: u64,
     ) -> Steps {
-        match &self.structure {
-            Structure::Memtx(store) => {
-                let iterator = IndexIterator::new(&store.borrow(), iterator, key, after, offset);
-                Steps::Memtx { store: store.clone(), iterator }
-            }
-        }
+        let store = match &self.structure {
+            Structure::Memtx(store) => store,
+            Structure::Vinyl(_) => unreachable!("a space on disk steps through it"),
+        };
+        let iterator = IndexIterator::new(&store.borrow(), iterator, key, after, offset);
+        Steps::Memtx { store: store.clone(), iterator }
     }
 
     /// The tuples of this moment, for a snapshot.
@@ -273,9 +307,12 @@ impl From<Refusal> for ReplaceError {
 }
 
 /// A walk over an index.
+#[expect(clippy::large_enum_variant, reason = "the walk in memory is the one to be fast")]
 pub(crate) enum Steps {
     /// In memory.
     Memtx { store: Rc<RefCell<memtx::Index>>, iterator: IndexIterator },
+    /// On disk.
+    Disk(Box<DiskSteps>),
 }
 
 impl Steps {
@@ -284,6 +321,13 @@ impl Steps {
     pub fn next_tuple(&mut self) -> Result<Option<Tuple>> {
         match self {
             Steps::Memtx { store, iterator } => Ok(iterator.next(&store.borrow()).cloned()),
+            Steps::Disk(steps) => steps.next_tuple(),
         }
+    }
+
+    /// Whether the next step may yield.
+    #[inline]
+    pub fn may_yield(&self) -> bool {
+        matches!(self, Steps::Disk(_))
     }
 }

@@ -10,6 +10,7 @@ use crate::base::limits::{INDEX_COUNT_MAX, KEY_PART_COUNT_MAX};
 use crate::client_error;
 use crate::tuple::{FieldDef, KeyDef, Tuple};
 use crate::value::mp::{Kind, Reader};
+use crate::vinyl::IndexOptions;
 
 use super::row::{Row, check_identifier, cut_name, is_name_too_long, kind_name};
 use super::space_definition::{Engine, SpaceDefinition};
@@ -55,6 +56,8 @@ pub struct IndexDefinition {
     pub key_def: Rc<KeyDef>,
     /// The parts that order the index: those of the primary key appended.
     pub cmp_def: Rc<KeyDef>,
+    /// What an index on disk takes.
+    pub vinyl: IndexOptions,
     /// The options as they stand in the row.
     pub options_data: Vec<u8>,
 }
@@ -77,6 +80,7 @@ fn kind_by_name(name: &str) -> ForeignKind {
 }
 
 struct Options {
+    vinyl: IndexOptions,
     is_unique: bool,
     func_id: u32,
     hint: Option<bool>,
@@ -112,6 +116,9 @@ impl IndexDefinition {
         let key_def = Rc::new(decode_parts(parts, &space.format.fields)?);
         let kind = match kind_by_name(row.str(3)?) {
             ForeignKind::Ours(kind) => kind,
+            ForeignKind::Unsupported(_) if space.engine == Engine::Vinyl => {
+                return Err(client_error!(ER_INDEX_TYPE, name, space.name));
+            }
             ForeignKind::Unsupported(kind) => {
                 return Err(client_error!(ER_UNSUPPORTED, "Lycosa", format!("{kind} indexes yet")));
             }
@@ -119,6 +126,9 @@ impl IndexDefinition {
                 return Err(client_error!(ER_INDEX_TYPE, name, space.name));
             }
         };
+        if options.func_id != 0 && space.engine == Engine::Vinyl {
+            return Err(client_error!(ER_UNSUPPORTED, "Vinyl", "functional index"));
+        }
         if options.func_id != 0 {
             return Err(client_error!(ER_UNSUPPORTED, "Lycosa", "functional indexes yet"));
         }
@@ -141,6 +151,7 @@ impl IndexDefinition {
             hint: options.hint,
             key_def,
             cmp_def,
+            vinyl: options.vinyl,
             options_data: row.map(4)?.to_vec(),
         };
         definition.check(space, &refuse)?;
@@ -176,6 +187,12 @@ impl IndexDefinition {
         }
         if space.engine == Engine::Blackhole {
             return Err(client_error!(ER_UNSUPPORTED, "Blackhole", "indexes"));
+        }
+        if space.engine == Engine::Vinyl && self.kind != IndexKind::Tree {
+            return Err(client_error!(ER_INDEX_TYPE, self.name, space.name));
+        }
+        if space.engine == Engine::Vinyl && self.hint == Some(true) {
+            return Err(refuse("hint is only reasonable with memtx tree index"));
         }
         self.check_memtx(space, refuse)
     }
@@ -255,7 +272,8 @@ fn check_shape(data: &[u8]) -> Result<()> {
 
 impl Options {
     fn decode(data: &[u8]) -> Result<Options, String> {
-        let mut options = Options { is_unique: true, func_id: 0, hint: None };
+        let vinyl = IndexOptions::default();
+        let mut options = Options { vinyl, is_unique: true, func_id: 0, hint: None };
         let (mut page_size, mut range_size, mut bloom_fpr) = (8192, 0, 0.05);
         let (mut run_count, mut run_ratio) = (2, 3.5);
         let mut reader = Reader::new(data);
@@ -307,6 +325,13 @@ impl Options {
         if bloom_fpr <= 0.0 || bloom_fpr > 1.0 {
             return Err("bloom_fpr must be greater than 0 and less than or equal to 1".into());
         }
+        options.vinyl = IndexOptions {
+            page_size: page_size.cast_unsigned(),
+            range_size: u64::try_from(range_size).unwrap_or(0),
+            run_count_per_level: u32::try_from(run_count).unwrap_or(u32::MAX),
+            run_size_ratio: run_ratio,
+            bloom_fpr,
+        };
         Ok(options)
     }
 }

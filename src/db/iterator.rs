@@ -122,6 +122,7 @@ impl Database {
         let index = space.find_index(index_id)?.clone();
         if let Some(transaction) = self.transaction() {
             transaction.check(self)?;
+            transaction.join(self, space.definition().engine)?;
         }
         Ok((space, index))
     }
@@ -304,7 +305,7 @@ impl Database {
     pub fn len(&self, space_id: u32, index_id: u32) -> Result<u64> {
         let (space, index) = self.open_index(space_id, index_id)?;
         match space.definition().engine {
-            Engine::Memtx => Ok(index.len()),
+            Engine::Memtx | Engine::Vinyl => Ok(index.len()),
             _ => self.count(space_id, index_id, &[0x90], IteratorType::All),
         }
     }
@@ -336,7 +337,8 @@ impl Database {
     ) -> Result<Option<Vec<u8>>> {
         let wants_position = options.fetch_position || !matches!(options.after, After::Start);
         let is_tree = index.definition().kind == IndexKind::Tree;
-        if wants_position && (!is_tree || space.definition().engine != Engine::Memtx) {
+        let has_positions = matches!(space.definition().engine, Engine::Memtx | Engine::Vinyl);
+        if wants_position && !(is_tree && has_positions) {
             return Err(unsupported(space, index, "pagination"));
         }
         let key = match options.after {
@@ -378,6 +380,12 @@ impl Iterator {
             self.schema_version = db.schema().version();
         }
         is_current
+    }
+
+    /// Whether the next step may yield.
+    #[inline]
+    pub fn may_yield(&self) -> bool {
+        self.steps.may_yield()
     }
 
     /// The position of a tuple that this iterator returned.

@@ -29,12 +29,13 @@
 //! - the user a fiber acts for: [`access::set_effective_user`].
 //!
 //! # Yields
-//! Commits outside of a batch, and whatever triggers do. Reads never. A yield inside a
-//! transaction takes it back at once: memtx without MVCC must not show uncommitted data.
+//! Commits outside of a batch, whatever triggers do, and statements on spaces of vinyl that read
+//! the disk. A yield inside a transaction of memtx takes it back at once: without MVCC it must not
+//! show uncommitted data. One of vinyl goes on.
 //!
 //! # Not here
 //! Files and their formats (`wal`), the structures of indexes (`memtx`), Lua (`builtin/box`),
-//! vinyl, functional, multikey, RTREE and BITSET indexes, constraints in SQL.
+//! functional, multikey, RTREE and BITSET indexes, constraints in SQL.
 
 pub mod access;
 pub mod authentication;
@@ -74,6 +75,8 @@ mod transaction;
 mod trigger;
 mod user;
 mod view;
+mod vinyl;
+mod vinyl_space;
 
 pub use backup::Backup;
 pub use checkpoint::Checkpoint;

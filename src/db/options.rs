@@ -9,6 +9,11 @@ use std::time::Duration;
 use crate::tuple::arena;
 use crate::value::uuid::Uuid;
 
+use super::transaction::Isolation;
+
+/// The folder in `vinyl_dir` that the tables are in: the directory may be that of the log.
+const VINYL_FOLDER: &str = "vinyl";
+
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalMode {
@@ -39,6 +44,22 @@ pub struct Options {
     pub wal_max_size: u64,
     /// `wal_queue_max_size`: writers wait when more is unwritten, in bytes.
     pub wal_queue_max_size: u64,
+    /// `vinyl_dir`, where tables on disk are.
+    pub vinyl_dir: PathBuf,
+    /// `vinyl_memory`, in bytes.
+    pub vinyl_memory: u64,
+    /// `vinyl_cache`, in bytes.
+    pub vinyl_cache: u64,
+    /// `vinyl_read_threads`
+    pub vinyl_read_threads: usize,
+    /// `vinyl_write_threads`
+    pub vinyl_write_threads: usize,
+    /// `vinyl_timeout`: how long a transaction waits for room.
+    pub vinyl_timeout: Duration,
+    /// `vinyl_max_tuple_size`, in bytes.
+    pub vinyl_max_tuple_size: usize,
+    /// `txn_isolation`: what transactions see that name no level.
+    pub isolation: Isolation,
     /// `wal_dir_rescan_delay` and the like do not exist here: directories are read once.
     pub force_recovery: bool,
     /// `read_only`.
@@ -76,6 +97,14 @@ impl Default for Options {
             wal_mode: WalMode::Write,
             wal_max_size: 256 << 20,
             wal_queue_max_size: 16 << 20,
+            vinyl_dir: PathBuf::from("."),
+            vinyl_memory: 128 << 20,
+            vinyl_cache: 128 << 20,
+            vinyl_read_threads: 1,
+            vinyl_write_threads: 4,
+            vinyl_timeout: Duration::from_secs(60),
+            vinyl_max_tuple_size: 1 << 20,
+            isolation: Isolation::BestEffort,
             force_recovery: false,
             read_only: false,
             checkpoint_interval: Duration::from_secs(3600),
@@ -101,6 +130,17 @@ impl Options {
     /// Where snapshots are.
     pub fn snapshot_directory(&self) -> PathBuf {
         self.resolve(&self.memtx_dir)
+    }
+
+    /// What the engine on disk takes.
+    pub(crate) fn vinyl_options(&self) -> crate::vinyl::Options {
+        crate::vinyl::Options {
+            dir: self.resolve(&self.vinyl_dir).join(VINYL_FOLDER),
+            memory: self.vinyl_memory,
+            cache: self.vinyl_cache,
+            read_threads: self.vinyl_read_threads,
+            write_threads: self.vinyl_write_threads,
+        }
     }
 
     /// Where the log is.

@@ -33,6 +33,7 @@ use super::options::{Options, WalMode};
 use super::replay::Replay;
 use super::space::Space;
 use super::system_space;
+use super::transaction::Place;
 use super::trigger::Step;
 
 /// How often progress is shown, in rows.
@@ -141,6 +142,8 @@ impl Database {
             return Err(client_error!(ER_INSTANCE_UUID_MISMATCH, expected, actual));
         }
         self.update_instance(|instance| instance.uuid = uuid);
+        let signature = newest.signature();
+        self.set_recovery_place(Place { signature, ..Place::default() });
         tracing::info!("instance uuid {uuid}");
         tracing::info!("recovering from '{}'", reader.path().display());
         self.load_snapshot(&mut reader, &options)?;
@@ -159,6 +162,8 @@ impl Database {
         }
         self.host().starting(Step::LogRecovered);
         self.build_secondary_indexes()?;
+        self.drop_lost_trees(vclock.signature());
+        self.set_recovery_place(Place::default());
         self.host().starting(Step::IndexesBuilt);
         self.identify(&options)?;
         Ok(vclock)

@@ -34,6 +34,7 @@ use super::space::Space;
 use super::space_definition::Engine;
 use super::statistics::Operation;
 use super::system_space;
+use super::transaction::Place;
 
 /// A change to take back: the space, what went and what came.
 type Undo = (Rc<Space>, Option<Tuple>, Option<Tuple>);
@@ -100,6 +101,17 @@ impl<'d> Replay<'d> {
     }
 
     fn apply_rows(&mut self, transaction: &Transaction<'_>, vclock: &Vclock) -> Result<()> {
+        // The signature of the vclock with the whole transaction.
+        let signature = {
+            let mut after = *vclock;
+            for header in transaction.headers() {
+                let id = header.replica_id;
+                if id < REPLICA_COUNT_MAX && header.lsn > after.get(id) {
+                    after.set(id, header.lsn);
+                }
+            }
+            after.signature()
+        };
         let mut is_begun = false;
         for row in transaction.rows() {
             let id = row.header.replica_id;
@@ -113,6 +125,11 @@ impl<'d> Replay<'d> {
             if !is_begun && self.apply_directly(&row)? {
                 continue;
             }
+            let (replica_id, lsn) = (id, row.header.lsn);
+            if self.is_on_disk(&row)? && self.db.has_vinyl_row(replica_id, lsn) {
+                continue;
+            }
+            self.db.set_recovery_place(Place { replica_id, lsn, signature });
             if !is_begun && transaction.count() > 1 {
                 // What it takes is not limited: it has committed once.
                 let timeout = Some(std::time::Duration::MAX);
@@ -129,6 +146,13 @@ impl<'d> Replay<'d> {
             }
         }
         if is_begun { self.db.commit() } else { Ok(()) }
+    }
+
+    /// Whether the row is of a space that is not in memory.
+    fn is_on_disk(&self, row: &Row<'_>) -> Result<bool> {
+        let request = Request::decode(row, false)?;
+        let space = self.db.schema().space(request.space_id);
+        Ok(space.is_some_and(|space| space.definition().engine == Engine::Vinyl))
     }
 
     /// Applies a row of a data space; false: it must be executed.

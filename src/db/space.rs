@@ -15,7 +15,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::client_error;
 use crate::memtx::{IteratorType, Key};
 use crate::tuple::{Format, RawTuple, Tuple};
@@ -25,7 +25,7 @@ use super::constraint::Constraints;
 use super::ddl::DdlHandler;
 use super::index::{Index, Mode, Steps};
 use super::sequence::Sequence;
-use super::space_definition::SpaceDefinition;
+use super::space_definition::{Engine, SpaceDefinition};
 use super::trigger::Triggers;
 
 /// A sequence that fills a field of a space.
@@ -50,6 +50,8 @@ struct Shared {
     observer: RefCell<Option<Rc<dyn Observer>>>,
     /// Whether there is an observer, kept apart because each change asks for it.
     is_observed: Cell<bool>,
+    /// Indexes on disk that are being built, which changes go to as well.
+    building: RefCell<Vec<Rc<Index>>>,
 }
 
 /// Hears of every change of a space's tuples, and of every change that is taken back, after it
@@ -57,6 +59,9 @@ struct Shared {
 pub(crate) trait Observer {
     /// `old` went and `new` came.
     fn changed(&self, old: Option<&Tuple>, new: Option<&Tuple>);
+
+    /// A change contradicts what is being made of the space.
+    fn failed(&self, error: Error);
 }
 
 /// A version of a space.
@@ -81,7 +86,10 @@ impl Space {
         indexes.sort_by_key(|index| index.id());
         let keys: Vec<&crate::tuple::KeyDef> =
             indexes.iter().map(|index| &*index.definition().key_def).collect();
-        let format = Format::new(&definition.format, &keys)?;
+        let format = match definition.engine {
+            Engine::Vinyl => Format::of_visitors(&definition.format, &keys)?,
+            _ => Format::new(&definition.format, &keys)?,
+        };
         let slots = indexes.last().map_or(0, |last| last.id() as usize + 1);
         let mut by_id = vec![None; slots];
         for index in &indexes {
@@ -172,7 +180,7 @@ impl Space {
     pub fn get(&self, index: &Index, parts: &[u8], part_count: usize) -> Result<Option<Tuple>> {
         match index.memtx() {
             Some(store) => Ok(store.get(Key { parts, part_count })),
-            None => Ok(None),
+            None => self.get_from_disk(index, parts, part_count),
         }
     }
 
@@ -193,7 +201,10 @@ impl Space {
         after: Option<Key<'_>>,
         offset: u64,
     ) -> Result<Steps> {
-        Ok(index.iterate(iterator, key, after, offset))
+        match index.memtx() {
+            Some(_) => Ok(index.iterate(iterator, key, after, offset)),
+            None => self.iterate_on_disk(index, iterator, key, after, offset),
+        }
     }
 
     /// Steps through all tuples, while the space may change.
@@ -260,11 +271,35 @@ impl Space {
     }
 
     #[cold]
-    fn tell(&self, old: Option<&Tuple>, new: Option<&Tuple>) {
+    pub(super) fn tell(&self, old: Option<&Tuple>, new: Option<&Tuple>) {
         let observer = self.shared.observer.borrow().clone();
         if let Some(observer) = observer {
             observer.changed(old, new);
         }
+    }
+
+    /// Tells who alters the space that it cannot become what it should.
+    pub(super) fn fail_alteration(&self, error: Error) {
+        let observer = self.shared.observer.borrow().clone();
+        if let Some(observer) = observer {
+            observer.failed(error);
+        }
+    }
+
+    /// Whether somebody hears of changes.
+    #[inline]
+    pub(super) fn is_observed(&self) -> bool {
+        self.shared.is_observed.get()
+    }
+
+    /// Indexes on disk that are being built.
+    pub(super) fn building(&self) -> Vec<Rc<Index>> {
+        self.shared.building.borrow().clone()
+    }
+
+    /// Sets which indexes on disk are being built.
+    pub(super) fn set_building(&self, indexes: Vec<Rc<Index>>) {
+        *self.shared.building.borrow_mut() = indexes;
     }
 
     /// What a change of this system space does to the schema.
@@ -273,7 +308,7 @@ impl Space {
         self.ddl
     }
 
-    /// Puts `new` in the place of `old` in every index; when `old` is not known, in the place
+    /// Puts `new` in the place of `old` in every index in memory; when `old` is not known, in the place
     /// of the tuple with the same primary key, which is returned. Changes nothing on error.
     pub(crate) fn change(
         &self,
@@ -284,6 +319,7 @@ impl Space {
         let Some(primary) = self.primary() else {
             return Err(client_error!(ER_NO_SUCH_INDEX_ID, 0u32, self.name()));
         };
+        debug_assert!(primary.memtx().is_some(), "what is on disk changes in a transaction");
         let old = match primary.replace(old.as_ref(), new, mode) {
             Ok(displaced) => displaced.or(old),
             Err(error) => return Err(self.explain(primary, new, error)),

@@ -4,7 +4,7 @@
 //! never
 
 use crate::base::error::{Error, Result};
-use crate::base::error_code::Code;
+use crate::base::error_code::{Code, ER_ALTER_SPACE};
 use crate::base::limits::SPACE_ID_MAX;
 use crate::client_error;
 use crate::tuple::{FieldDef, FormatDef, Tuple};
@@ -19,6 +19,8 @@ use super::system_space;
 pub enum Engine {
     /// In memory.
     Memtx,
+    /// On disk.
+    Vinyl,
     /// A filtered view of a system space.
     Sysview,
     /// Takes rows for the log only.
@@ -32,6 +34,7 @@ impl Engine {
     pub fn name(self) -> &'static str {
         match self {
             Engine::Memtx => "memtx",
+            Engine::Vinyl => "vinyl",
             Engine::Sysview => "sysview",
             Engine::Blackhole => "blackhole",
             Engine::Service => "service",
@@ -44,7 +47,7 @@ impl Engine {
             "sysview" => Ok(Engine::Sysview),
             "blackhole" => Ok(Engine::Blackhole),
             "service" => Ok(Engine::Service),
-            "vinyl" => Err(client_error!(ER_UNSUPPORTED, "Lycosa", "the vinyl engine yet")),
+            "vinyl" => Ok(Engine::Vinyl),
             _ => Err(client_error!(ER_NO_SUCH_ENGINE, name)),
         }
     }
@@ -155,6 +158,13 @@ impl SpaceDefinition {
         if engine != Engine::Memtx && options.persistence == Persistence::Temporary {
             let engine = engine.name();
             return Err(client_error!(ER_UNSUPPORTED, engine, "temporary spaces"));
+        }
+        if engine == Engine::Vinyl && options.persistence == Persistence::DataTemporary {
+            return Err(refusal(
+                &ER_ALTER_SPACE,
+                cut_name(name),
+                "engine does not support data-temporary spaces",
+            ));
         }
         Ok(SpaceDefinition {
             id,

@@ -9,7 +9,7 @@
 //! - Rollback never fails and never yields.
 //!
 //! # Yields
-//! never; a yield of the owner's fiber aborts it
+//! never; a yield of the owner's fiber aborts it, unless it is one of vinyl
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,10 +19,12 @@ use crate::base::error::{Error, Result};
 use crate::base::limits::SUB_STATEMENT_DEPTH_MAX;
 use crate::client_error;
 use crate::tuple::Tuple;
+use crate::vinyl::{self, Visibility};
 use crate::xrow::Request;
 
-use super::database::Database;
+use super::database::{Database, Phase};
 use super::space::Space;
+use super::space_definition::Engine;
 
 /// Something to do when a statement or transaction is decided.
 pub(crate) type Effect = Box<dyn FnOnce(&Database)>;
@@ -43,6 +45,8 @@ pub(crate) enum Abort {
     Yield,
     /// It took longer than its timeout.
     Timeout,
+    /// Another has committed what it contradicts.
+    Conflict,
 }
 
 /// Isolation levels of `box.begin`. Without the MVCC engine all behave the same.
@@ -71,6 +75,8 @@ pub(crate) struct Statement {
     pub old: Option<Tuple>,
     /// The tuple that came.
     pub new: Option<Tuple>,
+    /// What the transaction had written to vinyl before.
+    pub mark: usize,
     /// The body of its row in the transaction's buffer; empty: not logged.
     pub row: std::ops::Range<usize>,
     /// Whether the row stays on this instance (replication group 1).
@@ -123,6 +129,21 @@ pub struct Transaction {
     is_awaited: Cell<bool>,
     /// Whether it is not aborted when its fiber yields.
     survives_yields: Cell<bool>,
+    /// The engine of its statements.
+    engine: Cell<Option<Engine>>,
+    /// Its part in vinyl.
+    vinyl: RefCell<Option<Rc<vinyl::Transaction>>>,
+    /// Where its last row stands in the log, once it was submitted.
+    place: Cell<Place>,
+}
+
+/// Where the last row of a transaction stands in the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    pub replica_id: u32,
+    pub lsn: i64,
+    /// Signature of the vclock with it.
+    pub signature: i64,
 }
 
 impl Transaction {
@@ -204,12 +225,15 @@ impl Transaction {
         self.state.borrow_mut().savepoints.clear();
         self.is_synchronous.set(false);
         self.is_awaited.set(false);
+        self.engine.set(None);
+        self.place.set(Place::default());
     }
 
     /// Refuses to go on when it was aborted or is out of time.
     #[inline]
     pub(crate) fn check(&self, db: &Database) -> Result<()> {
-        if self.abort.get().is_none() && self.deadline.get().is_none() {
+        let is_in_memory = self.engine.get() != Some(Engine::Vinyl);
+        if self.abort.get().is_none() && self.deadline.get().is_none() && is_in_memory {
             return Ok(());
         }
         self.check_slow(db)
@@ -222,10 +246,15 @@ impl Transaction {
             self.rollback_to(db, 0);
             self.abort.set(Some(Abort::Timeout));
         }
+        if self.abort.get().is_none() && self.vinyl().is_some_and(|vinyl| vinyl.is_aborted()) {
+            self.rollback_to(db, 0);
+            self.abort.set(Some(Abort::Conflict));
+        }
         match self.abort.get() {
             None => Ok(()),
             Some(Abort::Yield) => Err(client_error!(ER_TRANSACTION_YIELD)),
             Some(Abort::Timeout) => Err(client_error!(ER_TRANSACTION_TIMEOUT)),
+            Some(Abort::Conflict) => Err(client_error!(ER_TRANSACTION_CONFLICT)),
         }
     }
 
@@ -247,11 +276,84 @@ impl Transaction {
     /// Takes back everything because the fiber yields.
     pub(crate) fn abort_by_yield(&self) {
         let is_idle = self.is_empty() && !self.is_in_statement();
-        if self.abort.get().is_some() || is_idle || self.survives_yields.get() {
+        let is_in_vinyl = self.engine.get() == Some(Engine::Vinyl);
+        if self.abort.get().is_some() || is_idle || is_in_vinyl || self.survives_yields.get() {
             return;
         }
-        self.rollback_to(Database::current(), 0);
+        let db = Database::current();
+        if db.phase() != Phase::Running {
+            // Nobody else looks at the data yet.
+            return;
+        }
+        self.rollback_to(db, 0);
         self.abort.set(Some(Abort::Yield));
+    }
+
+    /// Whether a statement may use what is in memory.
+    #[inline]
+    pub fn may_use_memtx(&self, db: &Database) -> bool {
+        self.check(db).is_ok() && self.join(db, Engine::Memtx).is_ok()
+    }
+
+    /// Joins the engine of a space that a statement reads or writes: one transaction has one.
+    #[inline]
+    pub(crate) fn join(&self, db: &Database, engine: Engine) -> Result<()> {
+        match self.engine.get() {
+            Some(known) if known == engine => Ok(()),
+            None if engine == Engine::Memtx => {
+                self.engine.set(Some(engine));
+                Ok(())
+            }
+            _ => self.join_slow(db, engine),
+        }
+    }
+
+    #[cold]
+    fn join_slow(&self, db: &Database, engine: Engine) -> Result<()> {
+        if !matches!(engine, Engine::Memtx | Engine::Vinyl) {
+            return Ok(());
+        }
+        if self.engine.get().is_some() {
+            return Err(client_error!(ER_MVCC_UNAVAILABLE, "memtx", "vinyl"));
+        }
+        let isolation = match self.isolation() {
+            Isolation::Default => db.isolation(),
+            chosen => chosen,
+        };
+        let visibility = match isolation {
+            Isolation::ReadCommitted => Visibility::Prepared,
+            Isolation::ReadConfirmed | Isolation::Linearizable => Visibility::Confirmed,
+            Isolation::Default | Isolation::BestEffort => Visibility::BestEffort,
+        };
+        let visibility = if super::context::current().batch.is_open() {
+            Visibility::Prepared
+        } else {
+            visibility
+        };
+        let vinyl = db.vinyl()?.begin(visibility);
+        *self.vinyl.borrow_mut() = Some(vinyl);
+        self.engine.set(Some(engine));
+        Ok(())
+    }
+
+    /// Its part in vinyl.
+    #[inline]
+    pub(crate) fn vinyl(&self) -> Option<Rc<vinyl::Transaction>> {
+        self.vinyl.borrow().clone()
+    }
+
+    /// Takes its part in vinyl out, to be decided.
+    pub(crate) fn take_vinyl(&self) -> Option<Rc<vinyl::Transaction>> {
+        self.vinyl.borrow_mut().take()
+    }
+
+    /// Where its last row stands in the log.
+    pub(crate) fn place(&self) -> Place {
+        self.place.get()
+    }
+
+    pub(crate) fn set_place(&self, place: Place) {
+        self.place.set(place);
     }
 
     /// Enters a statement, which may be one inside a trigger of another.
@@ -347,7 +449,13 @@ impl Transaction {
             for effect in statement.effects.take().into_iter().flat_map(|it| it.on_rollback).rev() {
                 effect(db);
             }
-            statement.space.undo(statement.old.as_ref(), statement.new.as_ref());
+            if statement.space.definition().engine == Engine::Vinyl {
+                if let Some(vinyl) = self.vinyl() {
+                    vinyl.rollback_to(statement.mark);
+                }
+            } else {
+                statement.space.undo(statement.old.as_ref(), statement.new.as_ref());
+            }
         }
         let mut state = self.state.borrow_mut();
         let count = state.statements.len();
@@ -359,6 +467,7 @@ impl Transaction {
         let mut statements = std::mem::take(&mut self.state.borrow_mut().statements);
         for statement in &mut statements {
             if let Some(effects) = statement.effects.take() {
+                db.set_deciding(self.place());
                 effects.on_commit.into_iter().for_each(|effect| effect(db));
             }
         }

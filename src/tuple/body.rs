@@ -452,7 +452,7 @@ unsafe fn release(pointer: NonNull<RawTuple>) {
 
 #[inline]
 fn account(format_id: u16) -> Account {
-    if format_id == Format::RUNTIME_ID { Account::Runtime } else { Account::Memtx }
+    if Format::is_memtx(format_id) { Account::Memtx } else { Account::Runtime }
 }
 
 #[cfg(test)]

@@ -79,6 +79,16 @@ impl Generation {
         Some(self.dropped.load(Ordering::Relaxed)).filter(|&lsn| lsn != NONE)
     }
 
+    /// About how many rows there are: versions that were not merged yet count each.
+    pub fn row_count(&self) -> u64 {
+        self.keyspace.approximate_len() as u64
+    }
+
+    /// Bytes of its files.
+    pub fn disk_size(&self) -> u64 {
+        self.keyspace.disk_space()
+    }
+
     /// Tells how upserts become rows, before the first one is submitted.
     pub fn set_resolve(&self, resolve: Resolve) {
         // The definition of how is the same each time.

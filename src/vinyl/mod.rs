@@ -37,21 +37,30 @@
 //! first.
 
 mod cache;
+mod cursor;
+mod engine;
 mod error;
 mod generation;
+mod index;
 pub mod key;
 mod options;
+mod read_set;
 mod reader;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod writer;
 
 /// Bytes of a key or a row: shared, not copied, between tx, the cache and fjall.
 pub use fjall::Slice as Bytes;
 
+pub use cursor::{Cursor, Reader, Tuples};
+pub use engine::{Activity, Counter, Engine, Usage};
 pub use generation::{Generation, Resolve};
+pub use index::{Counters, Index};
 pub use key::Range;
 pub use options::{IndexOptions, Options};
 pub use store::{Measure, Row, Snapshot, Statistics, Store};
+pub use transaction::{Transaction, Visibility};
 pub use writer::{Change, Position, Write};

@@ -12,7 +12,7 @@ use super::space::database;
 use crate::base::error::{Error, Result};
 use crate::builtin::process;
 use crate::client_error;
-use crate::db::{Database, Options, WalMode};
+use crate::db::{Database, Isolation, Options, WalMode};
 use crate::lua::{Context, Kind, Module};
 use crate::value::uuid::Uuid;
 
@@ -97,8 +97,25 @@ fn options(cx: Context<'_>) -> Result<Options> {
         instance_name: text(cx, "instance_name"),
         replicaset_name: text(cx, "replicaset_name"),
         cluster_name: text(cx, "cluster_name"),
+        vinyl_dir: text(cx, "vinyl_dir").map_or(defaults.vinyl_dir.clone(), PathBuf::from),
+        vinyl_memory: size("vinyl_memory", defaults.vinyl_memory as usize) as u64,
+        vinyl_cache: size("vinyl_cache", defaults.vinyl_cache as usize) as u64,
+        vinyl_read_threads: size("vinyl_read_threads", defaults.vinyl_read_threads),
+        vinyl_write_threads: size("vinyl_write_threads", defaults.vinyl_write_threads),
+        vinyl_timeout: interval(number(cx, "vinyl_timeout").unwrap_or(60.0)),
+        vinyl_max_tuple_size: size("vinyl_max_tuple_size", defaults.vinyl_max_tuple_size),
+        isolation: isolation(text(cx, "txn_isolation").as_deref()),
         ..defaults
     })
+}
+
+/// `txn_isolation`
+fn isolation(name: Option<&str>) -> Isolation {
+    match name {
+        Some("read-committed") => Isolation::ReadCommitted,
+        Some("read-confirmed") => Isolation::ReadConfirmed,
+        _ => Isolation::BestEffort,
+    }
 }
 
 /// Megabytes per second as bytes per second.
@@ -175,6 +192,32 @@ fn lua_configure_set(cx: Context<'_>) -> Result<usize> {
         }),
         "snap_io_rate_limit" => {
             database.update_options(|options| options.snap_io_rate_limit = rate(value));
+        }
+        "txn_isolation" => {
+            let level = isolation(cx.text(2));
+            database.update_options(|options| options.isolation = level);
+        }
+        "vinyl_memory" => {
+            let bytes = value.unwrap_or(0.0) as u64;
+            if bytes < database.options().vinyl_memory {
+                return Err(client_error!(
+                    ER_CFG,
+                    "vinyl_memory",
+                    "cannot decrease memory size at runtime"
+                ));
+            }
+            database.update_options(|options| options.vinyl_memory = bytes);
+        }
+        "vinyl_cache" => {
+            database.update_options(|options| options.vinyl_cache = value.unwrap_or(0.0) as u64);
+        }
+        "vinyl_max_tuple_size" => database.update_options(|options| {
+            options.vinyl_max_tuple_size = value.unwrap_or(0.0) as usize;
+        }),
+        "vinyl_timeout" => {
+            database.update_options(|options| {
+                options.vinyl_timeout = interval(value.unwrap_or(60.0));
+            });
         }
         "txn_timeout" => {
             database.update_options(|options| options.transaction_timeout = timeout(value));

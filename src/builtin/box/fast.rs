@@ -6,15 +6,16 @@
 //! lives until the next change of its space; the Lua half copies or counts it at once.
 //!
 //! # Yields
-//! never; neither do they raise
+//! never, and neither do they raise; `lua_iterator_step` is no FFI function and does both
 
 use std::cell::RefCell;
 use std::ffi::c_void;
 
-use super::tuple::keep_result;
+use super::tuple::{keep_result, set_result};
+use crate::base::error::{Error, Result};
 use crate::db::{Database, Engine, Index, Operation, Phase, access};
 use crate::fiber;
-use crate::lua::Module;
+use crate::lua::{Context, Module};
 use crate::tuple::RawTuple;
 use crate::value::mp;
 
@@ -26,6 +27,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
     module
         .pointer("get_number", get_number as *const c_void)
         .pointer("get_string", get_string as *const c_void)
+        .function("iterator_step", lua_iterator_step)
         .pointer("iterator_next", iterator_next as *const c_void)
         .pointer("iterator_free", iterator_free as *const c_void)
 }
@@ -45,7 +47,7 @@ fn get(space_id: u32, index_id: u32, encode: impl FnOnce(&mut Vec<u8>)) -> *cons
     {
         return SLOW;
     }
-    if database.transaction().is_some_and(|transaction| transaction.check(database).is_err()) {
+    if database.transaction().is_some_and(|transaction| !transaction.may_use_memtx(database)) {
         return SLOW;
     }
     KEY.with_borrow_mut(|key| {
@@ -96,11 +98,41 @@ unsafe extern "C" fn iterator_next(iterator: *mut crate::db::Iterator) -> *const
         return SLOW;
     }
     // SAFETY: the Lua half owns the iterator and passes it while it lives.
+    if unsafe { &*iterator }.may_yield() {
+        return SLOW;
+    }
+    // SAFETY: as above; a step that does not yield is over before another begins.
     match unsafe { &mut *iterator }.next_tuple() {
         Ok(Some(tuple)) => keep_result(tuple),
         Ok(None) => std::ptr::null(),
         Err(_) => SLOW,
     }
+}
+
+thread_local! {
+    /// Iterators in the middle of a step that reads the disk.
+    static STEPPING: RefCell<Vec<*mut crate::db::Iterator>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `iterator_step(iterator)`: a step that may yield, or the reason why [`iterator_next`] gave up.
+/// The tuple is the result of the call.
+fn lua_iterator_step(cx: Context<'_>) -> Result<usize> {
+    fiber::check_slice_now()?;
+    let invalid = || Error::illegal_params("the iterator is not valid");
+    let address = cx.cdata(1).ok_or_else(invalid)?;
+    // SAFETY: the Lua half passes the pointer that it got from `iterate`.
+    let iterator = unsafe { address.read::<*mut crate::db::Iterator>() };
+    let is_stepping = STEPPING.with_borrow(|stepping| stepping.contains(&iterator));
+    if iterator.is_null() || is_stepping {
+        // Another fiber waits for its step.
+        return Err(invalid());
+    }
+    STEPPING.with_borrow_mut(|stepping| stepping.push(iterator));
+    // SAFETY: the caller's stack keeps the owner alive, and nobody else takes a step meanwhile.
+    let found = unsafe { &mut *iterator }.next_tuple();
+    STEPPING.with_borrow_mut(|stepping| stepping.retain(|known| *known != iterator));
+    set_result(found?);
+    Ok(0)
 }
 
 unsafe extern "C" fn iterator_free(iterator: *mut crate::db::Iterator) {

@@ -178,13 +178,23 @@ local iterator_t = ffi.metatype('struct lycosa_iterator', {
     end,
 })
 
+-- A step that reads the disk, or fails.
+local function iterator_step_slow(iterator)
+    native.iterator_step(iterator.raw)
+    local found = bless_result()
+    if found == nil then
+        return nil
+    end
+    return iterator, found
+end
+
 local function iterator_step(_, iterator)
     local raw = iterator_next(iterator.raw)
     if raw == nil then
         return nil
     end
     if raw == SLOW then
-        native.iterator_fail()
+        return iterator_step_slow(iterator)
     end
     return iterator, bless(raw)
 end

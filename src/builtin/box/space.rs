@@ -30,7 +30,6 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("get", lua_get)
         .function("select", lua_select)
         .function("iterate", lua_iterate)
-        .function("iterator_fail", lua_iterator_fail)
         .function("insert", lua_insert)
         .function("replace", lua_replace)
         .function("update", lua_update)
@@ -148,16 +147,6 @@ fn lua_iterate(cx: Context<'_>) -> Result<usize> {
     )?;
     cx.push_pointer(Box::into_raw(Box::new(iterator)).cast());
     Ok(1)
-}
-
-/// Raises why a step of an iterator failed.
-fn lua_iterator_fail(_: Context<'_>) -> Result<usize> {
-    fiber::check_slice_now()?;
-    let database = database()?;
-    if let Some(transaction) = database.transaction() {
-        transaction.check(database)?;
-    }
-    Err(Error::illegal_params("the iterator is no longer valid"))
 }
 
 /// `insert(space id, tuple)`

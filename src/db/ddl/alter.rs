@@ -16,10 +16,11 @@ use crate::fiber;
 use super::super::index::{BuildError, Index};
 use super::super::index_definition::IndexDefinition;
 use super::super::space::Space;
-use super::super::space_definition::SpaceDefinition;
+use super::super::space_definition::{Engine, SpaceDefinition};
 use super::super::system_space;
 use super::Ddl;
 use super::background::{self, Lock};
+use super::disk;
 use crate::db::database::Phase;
 
 /// What becomes of an index.
@@ -47,7 +48,7 @@ pub(super) fn alter(
             Plan::Keep(index) => index,
             Plan::Redefine(index, definition) => Rc::new(index.redefined(definition)),
             Plan::Build(index_definition) => {
-                let index = Rc::new(Index::new(&definition, index_definition));
+                let index = Rc::new(make(ddl, &definition, index_definition)?);
                 to_build.push(index.clone());
                 index
             }
@@ -57,7 +58,9 @@ pub(super) fn alter(
     ddl.db.verify_constraints(&new)?;
     ddl.db.verify_defaults(&new)?;
     let checks_format = !is_same_format(old, &new);
-    if background::is_possible(ddl, old) && (checks_format || !to_build.is_empty()) {
+    if new.definition().engine == Engine::Vinyl {
+        disk::alter(ddl, old, &new, &to_build, checks_format)?;
+    } else if background::is_possible(ddl, old) && (checks_format || !to_build.is_empty()) {
         background::run(ddl, old, &new, &to_build, checks_format)?;
     } else {
         if checks_format {
@@ -69,6 +72,17 @@ pub(super) fn alter(
     }
     publish(ddl, Some(old), Some(&new));
     Ok(())
+}
+
+/// An index of the space, empty unless recovery finds it. Yields if it is on disk: that exposes
+/// nothing as long as the statement is the transaction's first one.
+fn make(ddl: &Ddl<'_>, space: &SpaceDefinition, definition: IndexDefinition) -> Result<Index> {
+    let transaction = ddl.transaction;
+    transaction.set_surviving_yields(transaction.is_first_statement());
+    let index = Index::new(space, definition);
+    transaction.set_surviving_yields(false);
+    transaction.check(ddl.db)?;
+    index
 }
 
 /// Whether every tuple of the old version is valid in the new one.
@@ -115,6 +129,7 @@ pub(in crate::db) fn fill(space: &Space, index: &Index, source: &Index) -> Resul
 
 /// Puts a version of a space in the place of another, until rolled back.
 pub(super) fn publish(ddl: &Ddl<'_>, old: Option<&Rc<Space>>, new: Option<&Rc<Space>>) {
+    disk::follow(ddl, old, new);
     let schema = ddl.db.schema();
     schema.replace(old, new);
     schema.bump_version();
@@ -143,7 +158,7 @@ pub(super) fn truncate(ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
     let mut indexes = Vec::with_capacity(old.indexes().len());
     for index in old.indexes() {
         let definition = IndexDefinition::clone(index.definition());
-        let fresh = Index::new(old.definition(), definition);
+        let fresh = make(ddl, old.definition(), definition)?;
         fresh.set_built(index.is_built());
         indexes.push(Rc::new(fresh));
     }

@@ -175,6 +175,10 @@ impl Watch {
 }
 
 impl Observer for Watch {
+    fn failed(&self, error: Error) {
+        self.failure.borrow_mut().get_or_insert(error);
+    }
+
     fn changed(&self, old: Option<&Tuple>, new: Option<&Tuple>) {
         if self.failure.borrow().is_none()
             && let Err(error) = self.follow(old, new)

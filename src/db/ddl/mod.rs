@@ -14,6 +14,7 @@ mod alter;
 mod background;
 mod cluster;
 mod collation;
+mod disk;
 mod function;
 mod index;
 mod privilege;

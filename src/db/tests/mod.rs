@@ -103,15 +103,15 @@ fn errors_are_tarantools() {
             message(db.insert(system_space::VSPACE, &space_row(514, "t"))),
             "View '_vspace' is read-only"
         );
-        let vinyl = {
+        let unknown = {
             let mut row = space_row(515, "v");
             let at = row.windows(5).position(|part| part == b"memtx").unwrap();
-            row[at..at + 5].copy_from_slice(b"vinyl");
+            row[at..at + 5].copy_from_slice(b"xinyl");
             row
         };
         assert_eq!(
-            message(db.insert(system_space::SPACE, &vinyl)),
-            "Lycosa does not support the vinyl engine yet"
+            message(db.insert(system_space::SPACE, &unknown)),
+            "Space engine 'xinyl' does not exist"
         );
     });
 }

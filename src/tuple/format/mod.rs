@@ -13,7 +13,7 @@ mod node;
 mod validate;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::json_path::Path;
@@ -54,6 +54,8 @@ pub struct Format {
 /// What makes two formats the same.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Content {
+    /// Whether its tuples are charged to `memtx.memory`.
+    is_memtx: bool,
     def: FormatDef,
     nodes: Vec<Node>,
 }
@@ -67,19 +69,35 @@ impl Format {
     /// The format with these fields whose tuples are indexed by these keys. The same content
     /// always gives the same format.
     pub fn new(def: &FormatDef, keys: &[&KeyDef]) -> Result<&'static Format> {
+        Format::intern(def, keys, true)
+    }
+
+    /// The same for a space that is not in memory: its tuples are what requests read and write,
+    /// and are not charged to `memtx.memory`.
+    pub fn of_visitors(def: &FormatDef, keys: &[&KeyDef]) -> Result<&'static Format> {
+        Format::intern(def, keys, false)
+    }
+
+    fn intern(def: &FormatDef, keys: &[&KeyDef], is_memtx: bool) -> Result<&'static Format> {
         let numbers = definition::field_numbers(&def.fields)?;
         let tree = node::build(def, keys)?;
         let min_field_count = min_field_count(def, keys);
-        let content = Content { def: def.clone(), nodes: tree.nodes };
+        let content = Content { is_memtx, def: def.clone(), nodes: tree.nodes };
         let registry = registry();
         let mut formats = registry.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(format) = formats.get(&content) {
             return Ok(format);
         }
-        let id = formats.len() as u32 + 1;
-        if id >= Format::COUNT_MAX {
+        // Those of memtx count from below, the others from above.
+        let visitors = Format::COUNT_MAX - LOWEST_VISITOR.load(Ordering::Relaxed);
+        if formats.len() as u32 + 1 >= Format::COUNT_MAX {
             return Err(client_error!(ER_TUPLE_FORMAT_LIMIT, Format::COUNT_MAX));
         }
+        let id = if is_memtx {
+            formats.len() as u32 - visitors + 1
+        } else {
+            LOWEST_VISITOR.fetch_sub(1, Ordering::Relaxed) - 1
+        };
         let has_default = |field: &FieldDef| field.default.is_some() || field.default_func != 0;
         let format: &'static Format = Box::leak(Box::new(Format {
             id: id as u16,
@@ -107,7 +125,7 @@ impl Format {
         static RUNTIME: OnceLock<Format> = OnceLock::new();
         RUNTIME.get_or_init(|| Format {
             id: Format::RUNTIME_ID,
-            content: Content { def: FormatDef::default(), nodes: Vec::new() },
+            content: Content { is_memtx: false, def: FormatDef::default(), nodes: Vec::new() },
             numbers: HashMap::default(),
             nearest: Vec::new(),
             slot_count: 0,
@@ -128,6 +146,12 @@ impl Format {
         }
         // SAFETY: only leaked formats are stored in the table.
         unsafe { &*format }
+    }
+
+    /// Whether tuples of the format with this id are charged to `memtx.memory`.
+    #[inline]
+    pub(super) fn is_memtx(id: u16) -> bool {
+        id != Format::RUNTIME_ID && u32::from(id) < LOWEST_VISITOR.load(Ordering::Relaxed)
     }
 
     /// The id; the runtime format's is 0.
@@ -200,6 +224,10 @@ impl Format {
 }
 
 /// Formats by id. A plain array: a tuple's format is found with one load, on any thread.
+/// The lowest id of a format whose tuples are not charged to `memtx.memory`, or what stands above
+/// all ids.
+static LOWEST_VISITOR: AtomicU32 = AtomicU32::new(Format::COUNT_MAX);
+
 static TABLE: [AtomicPtr<Format>; Format::COUNT_MAX as usize + 1] =
     [const { AtomicPtr::new(std::ptr::null_mut()) }; Format::COUNT_MAX as usize + 1];
 

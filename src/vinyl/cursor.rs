@@ -1,0 +1,328 @@
+//! Reading: single keys and ranges, from the transaction's own writes, the overlay and the store.
+//!
+//! What the store shows is read at a snapshot, which may take a while; what happened since stands in
+//! the overlay. Both are put together without a yield after the rows have come, so a read is of the
+//! moment when it returns, and it is noted in the read set at that moment.
+//!
+//! # Invariants
+//! - Between putting together and noting nothing yields.
+//! - Rows kept for the next step are thrown away when the overlay has lost something that their
+//!   snapshot may not show.
+//!
+//! # Yields
+//! `Reader::get`, `Cursor::next_row`, `Tuples::next_tuple` when the rows are not in memory
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::rc::Rc;
+
+use super::engine::Engine;
+use super::index::{Found, Index};
+use super::store::Row;
+use super::transaction::{Transaction, Visibility};
+use super::{Bytes, Change, Range, key};
+use crate::base::Result;
+
+/// Rows of the first look at the store, and of a later one.
+const ROW_COUNT_FIRST: usize = 16;
+const ROW_COUNT_MAX: usize = 256;
+
+/// Who reads: a transaction, or nobody for a single lookup.
+#[derive(Clone)]
+pub struct Reader {
+    engine: Rc<Engine>,
+    transaction: Option<Rc<Transaction>>,
+    sees_prepared: bool,
+}
+
+impl Reader {
+    /// A transaction.
+    pub fn of(transaction: &Rc<Transaction>) -> Reader {
+        Reader {
+            engine: transaction.engine().clone(),
+            transaction: Some(transaction.clone()),
+            sees_prepared: false,
+        }
+    }
+
+    /// A lookup of its own, which sees also what waits for the log, or does not.
+    pub fn alone(engine: &Rc<Engine>, sees_prepared: bool) -> Reader {
+        Reader { engine: engine.clone(), transaction: None, sees_prepared }
+    }
+
+    /// The same, but with several reads that belong together.
+    fn with_transaction(mut self) -> Reader {
+        if self.transaction.is_none() {
+            let visibility =
+                if self.sees_prepared { Visibility::Prepared } else { Visibility::Confirmed };
+            self.transaction = Some(self.engine.begin(visibility));
+        }
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        self.transaction.as_ref().map_or(Ok(()), |transaction| transaction.check())
+    }
+
+    /// It sees what was prepared up to here.
+    fn upto(&self) -> u64 {
+        let Some(transaction) = &self.transaction else {
+            return if self.sees_prepared { u64::MAX } else { self.engine.confirmed() };
+        };
+        match transaction.view() {
+            Some(view) => view.upto,
+            None if transaction.sees_prepared() => u64::MAX,
+            None => self.engine.confirmed(),
+        }
+    }
+
+    /// It has passed over a change that it may not see: from now on it sees the state before.
+    fn pass_over(&self, hidden: Option<u64>) {
+        if let (Some(hidden), Some(transaction)) = (hidden, &self.transaction)
+            && transaction.view().is_none()
+        {
+            self.engine.send_to_view(transaction, hidden - 1);
+        }
+    }
+
+    fn note_key(&self, index: &Index, key: &[u8]) {
+        if let Some(transaction) = &self.transaction {
+            transaction.note_key(index, key);
+        }
+    }
+
+    /// What the overlay knows of a key.
+    fn look_up(&self, index: &Index, key: &[u8]) -> Option<Change> {
+        let Found { change, hidden } = index.find(key, self.upto());
+        self.pass_over(hidden);
+        change
+    }
+
+    /// The row of a key. Yields.
+    pub fn get(&self, index: &Index, key: &Bytes) -> Result<Option<Bytes>> {
+        self.check()?;
+        let counters = index.counters();
+        counters.lookups.set(counters.lookups.get() + 1);
+        let own = self.transaction.as_ref().and_then(|one| one.written(index, key));
+        if let Some(row) = own.and_then(known_row) {
+            return Ok(row);
+        }
+        self.engine.trim();
+        if let Some(row) = self.look_up(index, key).and_then(known_row) {
+            self.note_key(index, key);
+            return Ok(row);
+        }
+        let store = self.engine.store();
+        let view = self.transaction.as_ref().and_then(|one| one.view());
+        let snapshot = view.as_ref().map(|view| &view.snapshot);
+        if let Some(row) = store.get_cached(index.generation(), snapshot, key) {
+            self.note_key(index, key);
+            return Ok(row);
+        }
+        let snapshot = snapshot.cloned().unwrap_or_else(|| store.snapshot());
+        let _pin = self.engine.pin(snapshot.sequence());
+        let row = store.get(index.generation(), Some(&snapshot), key)?;
+        self.check()?;
+        let row = match self.look_up(index, key).and_then(known_row) {
+            Some(row) => row,
+            None => row,
+        };
+        self.note_key(index, key);
+        Ok(row)
+    }
+
+    /// Steps through a range, descending if `is_reverse`.
+    pub fn scan(self, index: &Rc<Index>, range: Range, is_reverse: bool) -> Cursor {
+        let counters = index.counters();
+        counters.lookups.set(counters.lookups.get() + 1);
+        Cursor {
+            reader: self.with_transaction(),
+            index: index.clone(),
+            range,
+            is_reverse,
+            rows: VecDeque::new(),
+            sequence: 0,
+            state: Rows::Unread,
+            row_count: ROW_COUNT_FIRST,
+        }
+    }
+}
+
+/// What a change makes of the row.
+fn known_row(change: Change) -> Option<Option<Bytes>> {
+    match change {
+        Change::Put(row) => Some(Some(row)),
+        Change::Delete => Some(None),
+        Change::Upsert { .. } => None,
+    }
+}
+
+/// How the rows of a cursor relate to its range.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// They were not read.
+    Unread,
+    /// There are more behind them.
+    Partial,
+    /// There are no others.
+    Complete,
+}
+
+/// A walk over the rows of an index.
+pub struct Cursor {
+    reader: Reader,
+    index: Rc<Index>,
+    /// What is not passed yet.
+    range: Range,
+    is_reverse: bool,
+    /// The next rows in the store.
+    rows: VecDeque<Row>,
+    /// What their snapshot surely shows.
+    sequence: u64,
+    state: Rows,
+    row_count: usize,
+}
+
+impl Cursor {
+    /// The next row. Yields.
+    pub fn next_row(&mut self) -> Result<Option<Row>> {
+        loop {
+            self.fetch()?;
+            if self.range.is_empty() {
+                return Ok(None);
+            }
+            let Some((key, change)) = self.step() else { return Ok(None) };
+            if let Some(Some(row)) = known_row(change) {
+                let counters = self.index.counters();
+                counters.rows.set(counters.rows.get() + 1);
+                counters.bytes.set(counters.bytes.get() + (key.len() + row.len()) as u64);
+                return Ok(Some((key, row)));
+            }
+        }
+    }
+
+    /// Has rows of the store, or knows that there are none. Yields.
+    fn fetch(&mut self) -> Result<()> {
+        let engine = self.reader.engine.clone();
+        engine.trim();
+        loop {
+            self.reader.check()?;
+            if self.state != Rows::Unread && self.sequence < engine.floor() {
+                self.rows.clear();
+                self.state = Rows::Unread;
+            }
+            let has_enough = match self.state {
+                Rows::Unread => false,
+                Rows::Partial => !self.rows.is_empty(),
+                Rows::Complete => true,
+            };
+            if has_enough || self.range.is_empty() {
+                return Ok(());
+            }
+            let view = self.reader.transaction.as_ref().and_then(|one| one.view());
+            let snapshot = match &view {
+                Some(view) => view.snapshot.clone(),
+                None => engine.store().snapshot(),
+            };
+            let _pin = engine.pin(snapshot.sequence());
+            let (generation, count) = (self.index.generation(), self.row_count);
+            let rows = engine.store().scan(
+                generation,
+                Some(&snapshot),
+                &self.range,
+                self.is_reverse,
+                count,
+            )?;
+            self.state = if rows.len() < count { Rows::Complete } else { Rows::Partial };
+            self.rows = rows.into();
+            self.sequence = snapshot.sequence();
+            self.row_count = (count * 4).min(ROW_COUNT_MAX);
+        }
+    }
+
+    /// Passes the next key that has a row or a change, and notes what was read; `None` at the end.
+    fn step(&mut self) -> Option<(Bytes, Change)> {
+        let (range, is_reverse) = (&self.range, self.is_reverse);
+        let transaction = self.reader.transaction.as_ref();
+        let own = transaction.and_then(|one| one.first_written(&self.index, range, is_reverse));
+        let (overlaid, hidden) = self.index.first(range, is_reverse, self.reader.upto());
+        self.reader.pass_over(hidden);
+        let is_before = |left: &Bytes, right: &Bytes| (left < right) != is_reverse && left != right;
+        // At the same key the own change counts, then the overlay, then the store.
+        let mut found = own;
+        if let Some(other) = overlaid
+            && found.as_ref().is_none_or(|found| is_before(&other.0, &found.0))
+        {
+            found = Some(other);
+        }
+        if let Some((key, _)) = self.rows.front() {
+            match &found {
+                Some(nearer) if is_before(&nearer.0, key) => {}
+                Some(same) if same.0 == *key => drop(self.rows.pop_front()),
+                _ => found = self.rows.pop_front().map(|(key, row)| (key, Change::Put(row))),
+            }
+        }
+        let passed = found.as_ref().map(|(key, _)| key.clone());
+        self.pass(passed);
+        found
+    }
+
+    /// Notes that everything up to this key was read, all of it if there is none.
+    fn pass(&mut self, key: Option<Bytes>) {
+        let range = std::mem::replace(&mut self.range, nothing());
+        let read = match (&key, self.is_reverse) {
+            (None, _) => range.clone(),
+            (Some(key), false) => {
+                Range { start: range.start.clone(), end: Bound::Included(key.clone()) }
+            }
+            (Some(key), true) => {
+                Range { start: Bound::Included(key.clone()), end: range.end.clone() }
+            }
+        };
+        if let Some(transaction) = &self.reader.transaction {
+            transaction.note_range(&self.index, &read);
+        }
+        if let Some(key) = key {
+            self.range = if self.is_reverse { range.before(key) } else { range.after(key) };
+        }
+    }
+}
+
+/// A range without keys.
+fn nothing() -> Range {
+    Range { start: Bound::Excluded(Bytes::empty()), end: Bound::Excluded(Bytes::empty()) }
+}
+
+/// A walk over the tuples of an index.
+pub struct Tuples {
+    cursor: Cursor,
+    /// Where the tuples are, if not in the index itself.
+    primary: Option<Rc<Index>>,
+}
+
+impl Tuples {
+    /// Steps through a range of an index; `primary` is the primary index, if that is another.
+    pub fn new(
+        reader: Reader,
+        index: &Rc<Index>,
+        primary: Option<&Rc<Index>>,
+        range: Range,
+        is_reverse: bool,
+    ) -> Tuples {
+        Tuples { cursor: reader.scan(index, range, is_reverse), primary: primary.cloned() }
+    }
+
+    /// The bytes of the next tuple. Yields.
+    pub fn next_tuple(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let Some((key, row)) = self.cursor.next_row()? else { return Ok(None) };
+            let Some(primary) = &self.primary else { return Ok(Some(row)) };
+            let found = self.cursor.reader.get(primary, &row)?;
+            let index = &self.cursor.index;
+            match found {
+                Some(tuple) if key::of_data(index.def(), &tuple) == key => return Ok(Some(tuple)),
+                _ => index.counters().skipped.set(index.counters().skipped.get() + 1),
+            }
+        }
+    }
+}
