@@ -170,6 +170,13 @@ function M.start(previous)
     M.server = shared.server
 end
 
+-- Applies settings that have changed; `host` and `port` stay.
+function M.configure()
+    config.settings = read_settings()
+    shared.server:set_limits(limits())
+    shared.server:set_tls(tls())
+end
+
 -- Gives the server to the next version.
 function M.take_over(owner)
     shared.previous = {owner = M, handlers = handlers}

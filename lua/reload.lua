@@ -5,11 +5,12 @@
 --     local use = ...                          -- in a file that is always loaded by another
 --     local keyspace = use('redis/keyspace.lua')
 --
--- A module may have two functions:
+-- A module may have three functions:
 --   module.start(previous)  makes it work; `previous` is the module that it replaces, nil at the
 --                           first time. What must outlive a reload (a listening server, a list
 --                           of connections) is taken over from there. May raise: then nothing
 --                           is replaced.
+--   module.configure()      applies settings that have changed: the configuration was reloaded.
 --   module.stop()           ends what `start` began and nobody took over, such as fibers.
 --
 -- The protocol of `reload.file(path)`:
@@ -214,6 +215,7 @@ function M.entry(module, source)
         return module
     end
     local path = path_of(source)
+    local old = files[path]
     number_last = number_last + 1
     files[path] = {
         path = path, folder = fio.dirname(path), users = {}, number = number_last, module = module,
@@ -223,7 +225,18 @@ function M.entry(module, source)
     end
     used_by_main = {}
     if module.start ~= nil then
-        module.start(nil)
+        module.start(old ~= nil and old.module or nil)
+    end
+    if old ~= nil then
+        -- The main file runs again when the configuration is reloaded.
+        if old.module.stop ~= nil then
+            old.module.stop()
+        end
+        for other, file in pairs(files) do
+            if other ~= path and file.module.configure ~= nil then
+                file.module.configure()
+            end
+        end
     end
     return module
 end

@@ -7,6 +7,8 @@ mod foreign;
 #[path = "redis/server.rs"]
 mod server;
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -148,6 +150,63 @@ fn redis_clients() {
         .arg(root().join("tests/tls/redis_py.py"))
         .arg(&port)
         .current_dir(certificates.path()));
+}
+
+/// Whom the certificate is from that a server shows.
+fn issuer(port: u16) -> String {
+    let output = Command::new("openssl")
+        .args(["s_client", "-connect", &format!("127.0.0.1:{port}")])
+        .stdin(Stdio::null())
+        .output();
+    let text = text(&output.expect("a program that starts"));
+    let line = text.lines().find(|line| line.starts_with("issuer="));
+    line.unwrap_or(&text).to_owned()
+}
+
+#[test]
+fn certificates_of_the_configuration_are_read_anew_when_it_is_reloaded() {
+    if !has_openssl() {
+        return;
+    }
+    let certificates = folder();
+    let copy = |from: &str| {
+        for extension in ["crt", "key"] {
+            let path = |name: &str| certificates.path().join(format!("{name}.{extension}"));
+            std::fs::copy(path(from), path("current")).expect("a copied file");
+        }
+    };
+    copy("server");
+    let place = certificates.path().display();
+    let (certificate, key) = (format!("{place}/current.crt"), format!("{place}/current.key"));
+    let settings = format!("transport: ssl, ssl_cert_file: {certificate}, ssl_key_file: {key}");
+    let top = format!(
+        "iproto: {{listen: [{{uri: '127.0.0.1:0', params: {{transport: ssl}}}}], \
+         ssl: {{ssl_cert: {certificate}, ssl_key: {key}}}}}"
+    );
+    let server = Server::start_with(&settings, &top);
+    let console = server.folder.path().join("var/run/i/tarantool.control");
+    let mut console = BufReader::new(UnixStream::connect(console).expect("a connection"));
+    let mut greeting = String::new();
+    while !greeting.contains("type 'help'") {
+        assert_ne!(console.read_line(&mut greeting).expect("a line"), 0, "{greeting}");
+    }
+    let mut evaluate = |code: &str| {
+        console.get_mut().write_all(format!("{code}\n").as_bytes()).expect("a written line");
+        let mut answer = String::new();
+        while !answer.ends_with("...\n") {
+            assert_ne!(console.read_line(&mut answer).expect("a line"), 0, "{answer}");
+        }
+        answer
+    };
+    let answer = evaluate("return (box.info.listen:match(':(%d+)$'))");
+    let port = answer.chars().filter(char::is_ascii_digit).collect::<String>();
+    let port = port.parse().expect("a port");
+    let both = || [issuer(port), issuer(server.port)];
+    assert!(both().iter().all(|issuer| issuer.ends_with("= ca")), "{:?}", both());
+    copy("other");
+    assert!(both().iter().all(|issuer| issuer.ends_with("= ca")), "{:?}", both());
+    evaluate("require('config'):reload()");
+    assert!(both().iter().all(|issuer| issuer.ends_with("= other_ca")), "{:?}", both());
 }
 
 #[test]

@@ -35,6 +35,9 @@ end
 
 -- Whether a connection must authenticate before it may do anything.
 function M.is_required()
+    if box.cfg.disable_guest then
+        return true
+    end
     local password = configured_password()
     return password ~= nil and password ~= '' or box.session.su('admin', has_default)
 end
@@ -57,12 +60,20 @@ end
 -- Logs the client in, or raises the reply that says why not.
 function M.login(client, name, password)
     if name ~= DEFAULT or box.session.su('admin', has_default) then
-        if not client:authenticate(name, password) then
-            error(WRONG)
+        local is_right, reason = client:authenticate(name, password)
+        if not is_right then
+            error(reason ~= nil and resp.error('ERR ' .. reason) or WRONG)
         end
     else
+        local reason = resp.check_attempt(name)
+        if reason ~= nil then
+            error(resp.error('ERR ' .. reason))
+        end
         local expected = configured_password()
-        if expected ~= nil and expected ~= '' and not same(password, expected) then
+        local is_right = not box.cfg.disable_guest
+            and (expected == nil or expected == '' or same(password, expected))
+        resp.note_attempt(name, is_right)
+        if not is_right then
             error(WRONG)
         end
         M.reset(client)

@@ -15,6 +15,8 @@ pub const INDEX_COUNT_MAX: u32 = 128;
 pub const KEY_PART_COUNT_MAX: u32 = 255;
 /// Longest identifier of a schema object, in bytes.
 pub const NAME_SIZE_MAX: usize = 65000;
+/// Most names whose failed log-ins are remembered.
+pub const LOGIN_FAILURE_COUNT_MAX: usize = 10_000;
 /// Most users and roles.
 pub const USER_COUNT_MAX: u32 = 32;
 /// Most operations of one update.

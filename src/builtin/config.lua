@@ -236,8 +236,13 @@ local function apply_box_cfg(self)
         warn(self, ('box_cfg.apply: non-dynamic option %s will not be set until the instance ' ..
             'is restarted'):format(option))
     end
-    if next(changed) ~= nil or type(box.cfg) == 'function' then
+    local is_first = type(box.cfg) == 'function'
+    if next(changed) ~= nil or is_first then
         box.cfg(changed)
+    end
+    if not is_first and changed.listen == nil and box.cfg.listen ~= nil then
+        -- The files that it names may have changed.
+        box.internal.iproto.reload_tls(box.cfg.listen)
     end
 end
 
@@ -286,9 +291,7 @@ local function create(kind, grantee)
         names.create(grantee.name, {if_not_exists = true})
     end
     if grantee.password ~= nil and grantee.name ~= 'guest' then
-        local hash = names.password(grantee.password)
-        local row = box.space._user.index.name:get(grantee.name)
-        if row == nil or type(row.auth) ~= 'table' or row.auth['chap-sha1'] ~= hash then
+        if not box.internal.is_password(grantee.name, grantee.password) then
             names.passwd(grantee.name, grantee.password)
         end
     end

@@ -214,7 +214,16 @@ impl Configuration {
             result.retain(|(have, _)| *have != option);
             result.push((option, value));
         };
-        set("listen", self.value("iproto.listen").cloned().unwrap_or_default());
+        let listen = self.value("iproto.listen").cloned().unwrap_or_default();
+        set(
+            "listen",
+            match listen {
+                Value::Array(uris) => {
+                    Value::Array(uris.into_iter().map(|uri| self.with_ssl(uri)).collect())
+                }
+                other => other,
+            },
+        );
         set("log", self.log_destination());
         set("instance_name", names.instance.as_str().into());
         set("replicaset_name", names.replicaset.as_str().into());
@@ -352,7 +361,35 @@ impl Configuration {
             }
             uri.insert("params", Value::Map(merged));
         }
-        Ok(Some(Value::Map(uri)))
+        Ok(Some(self.with_ssl(Value::Map(uri))))
+    }
+
+    /// The URI with what `iproto.ssl` says about TLS, where it says nothing itself.
+    fn with_ssl(&self, uri: Value) -> Value {
+        const NAMES: [(&str, &str); 6] = [
+            ("ssl_ca_file", "ca_file"),
+            ("ssl_key_file", "ssl_key"),
+            ("ssl_cert_file", "ssl_cert"),
+            ("ssl_ciphers", "ssl_ciphers"),
+            ("ssl_password", "ssl_password"),
+            ("ssl_password_file", "ssl_password_file"),
+        ];
+        let Value::Map(mut uri) = uri else { return uri };
+        let params = uri.get("params").and_then(Value::as_map).cloned();
+        let Some(mut params) = params else { return Value::Map(uri) };
+        if params.get("transport").and_then(Value::as_str) == Some("ssl") {
+            for (name, option) in NAMES {
+                let own = self.value(&format!("iproto.ssl.{option}"));
+                let own = own.filter(|own| !own.is_null());
+                if let Some(own) = own
+                    && params.get(name).is_none_or(Value::is_null)
+                {
+                    params.insert(name, own.clone());
+                }
+            }
+            uri.insert("params", Value::Map(params));
+        }
+        Value::Map(uri)
     }
 
     /// The folders that must exist before the database starts, relative to where the process is:

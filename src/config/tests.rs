@@ -137,6 +137,30 @@ fn included_files_override_in_order() {
 }
 
 #[test]
+fn uris_over_tls_get_what_the_instance_has() {
+    let text = format!(
+        "{ONE}iproto: {{ssl: {{ssl_cert: a.crt, ssl_key: a.key, ca_file: ca.crt}}, listen: [\
+         {{uri: 'h:1', params: {{transport: ssl, ssl_key_file: b.key}}}}, {{uri: 'h:2'}}]}}\n\
+         security: {{auth_type: pap-sha256, auth_delay: 5}}\n"
+    );
+    let configuration = loaded(&text, &[]);
+    let options: BTreeMap<_, _> = configuration.box_cfg().into_iter().collect();
+    let params = |value: &Value| {
+        let params = value.path("params").and_then(Value::as_map).cloned().unwrap_or_default();
+        let texts = params.into_iter().map(|(name, value)| format!("{name}={value}"));
+        texts.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ")
+    };
+    let expected =
+        "ssl_ca_file=ca.crt ssl_cert_file=a.crt ssl_key_file=b.key transport=ssl".to_owned();
+    let listen = options["listen"].as_array().unwrap();
+    assert_eq!((params(&listen[0]), params(&listen[1])), (expected.clone(), String::new()));
+    let uri = configuration.instance_uri(AdvertiseType::Peer, &UriOptions::default()).unwrap();
+    assert_eq!(params(&uri.unwrap()), expected);
+    assert_eq!(options["auth_type"], Value::from("pap-sha256"));
+    assert_eq!(options["password_min_length"], Value::Integer(0));
+}
+
+#[test]
 fn box_cfg_gets_mapped_and_derived_options() {
     let text =
         format!("{ONE}log: {{to: file, file: a.log}}\niproto: {{listen: [{{uri: 3301x}}]}}\n");

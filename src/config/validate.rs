@@ -397,7 +397,7 @@ mod tests {
             ]
         );
         assert!(of_instance("lua: {memory: 100MiB}")[0].ends_with("should be >= 256MB"));
-        assert!(of_instance("iproto: {ssl: {ssl_key: k}}")[0].ends_with("Enterprise Edition"));
+        assert!(of_instance("audit_log: {to: file}")[0].ends_with("Enterprise Edition"));
     }
 
     #[test]

@@ -59,6 +59,7 @@ mod recovery;
 mod replay;
 mod row;
 mod schema;
+pub mod security;
 mod sequence;
 mod sequence_field;
 mod session;
@@ -78,6 +79,7 @@ mod view;
 mod vinyl;
 mod vinyl_space;
 
+pub use crate::wal::set_secure_erasing;
 pub use backup::Backup;
 pub use checkpoint::Checkpoint;
 pub use database::{Database, Instance, Phase, Replica};

@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A directory tree with the operations that the log needs.
 pub trait Disk: Send + Sync {
@@ -52,6 +53,31 @@ pub trait DiskFile: Send {
     fn write_back(&self, _offset: u64, _size: u64) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether files are overwritten before they are removed (`secure_erasing`).
+static SECURE_ERASING: AtomicBool = AtomicBool::new(false);
+
+/// Has files overwritten before they are removed, or no more.
+pub fn set_secure_erasing(is_on: bool) {
+    SECURE_ERASING.store(is_on, Ordering::Relaxed);
+}
+
+/// Overwrites a file several times, so that the medium under it has nothing to be read.
+fn erase(path: &Path) -> io::Result<()> {
+    const PATTERNS: [u8; 3] = [0xff, 0x00, 0xaa];
+    const STEP: usize = 64 * 1024;
+    let file = OsFile(OpenOptions::new().write(true).open(path)?);
+    let size = file.size()?;
+    for pattern in PATTERNS {
+        let block = vec![pattern; STEP];
+        for offset in (0..size).step_by(STEP) {
+            let count = (size - offset).min(STEP as u64) as usize;
+            write_all_at(&file, &block[..count], offset)?;
+        }
+        file.sync()?;
+    }
+    Ok(())
 }
 
 /// The operating system's files.
@@ -95,6 +121,9 @@ impl Disk for OsDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        if SECURE_ERASING.load(Ordering::Relaxed) {
+            erase(path)?;
+        }
         std::fs::remove_file(path)
     }
 

@@ -37,7 +37,7 @@ pub(crate) mod hostile;
 mod tests;
 
 pub use directory::{Directory, DirectoryLock, gap_error};
-pub use disk::{Disk, OsDisk};
+pub use disk::{Disk, OsDisk, set_secure_erasing};
 pub use format::{FileType, Meta};
 pub use journal::{Completion, Journal, MemoryJournal, Room, Ticket};
 pub use reader::{Reader, Skipped, fuzz_read};

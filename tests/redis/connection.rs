@@ -157,6 +157,29 @@ fn a_password_is_asked_for() {
 }
 
 #[test]
+fn what_is_asked_of_those_who_log_in_is_asked_of_redis_clients() {
+    let server = Server::start_with(
+        "",
+        "security: {auth_delay: 3600, auth_retries: 1, disable_guest: true}\n\
+         credentials: {users: {guest: {password: g}, web: {password: w, roles: [super]}}}",
+    );
+    let mut client = server.connect();
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
+    let many = "-ERR Too many authentication attempts";
+    assert_eq!(client.command("GET a"), "-NOAUTH Authentication required.");
+    for name in ["web", "ghost"] {
+        assert_eq!(client.command(&format!("AUTH {name} x")), wrong);
+        assert_eq!(client.command(&format!("AUTH {name} x")), wrong);
+        assert_eq!(client.command(&format!("AUTH {name} w")), many);
+    }
+    // Guests are nobody, whatever their password.
+    assert_eq!(client.command("AUTH g"), wrong);
+    assert_eq!(client.command("AUTH default g"), wrong);
+    assert_eq!(client.command("AUTH g"), many);
+    assert_eq!(client.command("GET a"), "-NOAUTH Authentication required.");
+}
+
+#[test]
 fn commands_run_with_the_rights_of_their_user() {
     let server = Server::start_with(
         "",

@@ -4,7 +4,7 @@ local net_box = require('net.box')
 local tap = require('tap')
 
 local test = tap.test('tls')
-test:plan(46)
+test:plan(51)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -155,5 +155,25 @@ box.cfg{listen = {
 }}
 test:ok(connect(box.info.listen[1]):ping() and net_box.connect(box.info.listen[2]):ping(),
     'a plain and a TLS port')
+
+--
+-- The password itself as proof
+--
+
+box.cfg{listen = {uri = '127.0.0.1:0', params = params()}, auth_type = 'pap-sha256'}
+uri = box.info.listen
+box.schema.user.create('bob', {password = 'secret'})
+box.schema.user.grant('bob', 'super')
+connection = connect(uri, nil, {user = 'bob', password = 'secret'})
+test:is(connection:eval('return box.session.user()'), 'bob', 'by the method that the server names')
+connection = connect(uri, nil, {user = 'bob', password = 'secret', auth_type = 'pap-sha256'})
+test:is(connection.state, 'active', 'by the method that the client names')
+connection = connect(uri, {auth_type = 'pap-sha256'}, {user = 'bob', password = 'Secret'})
+test:is(connection.error, 'User not found or supplied credentials are invalid', 'a wrong password')
+connection = connect(uri, nil, {user = 'alice', password = 'secret'})
+test:is(connection.error, 'User not found or supplied credentials are invalid',
+    'a password that is kept in the other way')
+connection = connect(uri, {auth_type = 'chap-sha1'}, {user = 'alice', password = 'secret'})
+test:is(connection.state, 'active', 'is proved in that way')
 
 os.exit(test:check() and 0 or 1)

@@ -7,6 +7,7 @@ local MB = 1024 * 1024
 -- name = {types, default, what a second call may do}:
 --   'set'    the native side applies it at once
 --   'iproto' it is about the server of the binary protocol
+--   'security' it is about those who log in, or about what is left of them
 --   'log'    the module log applies it; 'title' likewise
 --   'keep'   the value is only remembered: what it controls reads box.cfg
 --   nil      it takes effect at start only
@@ -43,7 +44,18 @@ local OPTIONS = {
     log_level = {'number, string', 5, 'log'},
     log_modules = {'table', nil, 'log'},
     log_format = {'string', 'plain', 'log'},
-    auth_type = {'string', 'chap-sha1', 'keep'},
+    auth_type = {'string', 'chap-sha1', 'security'},
+    auth_delay = {'number', 0, 'security'},
+    auth_retries = {'number', 0, 'security'},
+    disable_guest = {'boolean', false, 'security'},
+    secure_erasing = {'boolean', false, 'security'},
+    password_lifetime_days = {'number', 0, 'security'},
+    password_min_length = {'number', 0, 'security'},
+    password_enforce_uppercase = {'boolean', false, 'security'},
+    password_enforce_lowercase = {'boolean', false, 'security'},
+    password_enforce_digits = {'boolean', false, 'security'},
+    password_enforce_specialchars = {'boolean', false, 'security'},
+    password_history_length = {'number', 0, 'security'},
     io_collect_interval = {'number', nil, 'keep'},
     readahead = {'number', 16320, 'iproto'},
     snap_io_rate_limit = {'number', nil, 'set'},
@@ -191,6 +203,15 @@ local function check_values(cfg)
     end
     if cfg.listen ~= nil then
         box.internal.iproto.addresses(cfg.listen)
+    end
+    if cfg.auth_type ~= nil and cfg.auth_type ~= 'chap-sha1' and cfg.auth_type ~= 'pap-sha256' then
+        bad('auth_type', cfg.auth_type)
+    end
+    for _, name in ipairs({'auth_delay', 'auth_retries', 'password_lifetime_days',
+                           'password_min_length', 'password_history_length'}) do
+        if cfg[name] ~= nil and cfg[name] < 0 then
+            bad(name, 'must be greater than or equal to 0')
+        end
     end
     positive('memtx_max_tuple_size', cfg.memtx_max_tuple_size)
     positive('txn_timeout', cfg.txn_timeout)
@@ -356,6 +377,7 @@ local function start(cfg)
     native.configure_process(full)
     set_log(full)
     set_title(full)
+    native.configure_security(full)
     native.configure(full)
     current = full
     show()
@@ -391,6 +413,7 @@ local function reload(cfg)
             box.internal.iproto.reload_tls(value)
         end
     end
+    native.configure_security(current)
     set_iproto_limits()
 end
 

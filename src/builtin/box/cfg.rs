@@ -12,6 +12,8 @@ use super::space::database;
 use crate::base::error::{Error, Result};
 use crate::builtin::process;
 use crate::client_error;
+use crate::db::authentication::Method;
+use crate::db::security::{self, Policy};
 use crate::db::{Database, Isolation, Options, WalMode};
 use crate::lua::{Context, Kind, Module};
 use crate::value::uuid::Uuid;
@@ -21,6 +23,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
     module
         .function("configure", lua_configure)
         .function("configure_set", lua_configure_set)
+        .function("configure_security", lua_configure_security)
         .function("change_directory", lua_change_directory)
         .function("configure_process", lua_configure_process)
 }
@@ -227,6 +230,28 @@ fn lua_configure_set(cx: Context<'_>) -> Result<usize> {
         "cluster_name" => database.update_options(|options| options.cluster_name = text()),
         other => return Err(client_error!(ER_RELOAD_CFG, other)),
     }
+    Ok(0)
+}
+
+/// `configure_security(options)`: what is asked of those who log in, and of files that go.
+fn lua_configure_security(cx: Context<'_>) -> Result<usize> {
+    cx.check_kind(1, Kind::Table)?;
+    let count = |name| number(cx, name).map_or(0, |count| count as u64);
+    let auth_type = text(cx, "auth_type").unwrap_or_default();
+    security::set_policy(Policy {
+        auth_type: Method::find(auth_type.as_bytes())
+            .ok_or_else(|| client_error!(ER_CFG, "auth_type", auth_type))?,
+        auth_delay: interval(number(cx, "auth_delay").unwrap_or(0.0)),
+        auth_retries: count("auth_retries"),
+        disable_guest: flag(cx, "disable_guest"),
+        password_lifetime_days: count("password_lifetime_days"),
+        password_min_length: count("password_min_length") as usize,
+        enforce_uppercase: flag(cx, "password_enforce_uppercase"),
+        enforce_lowercase: flag(cx, "password_enforce_lowercase"),
+        enforce_digits: flag(cx, "password_enforce_digits"),
+        enforce_specialchars: flag(cx, "password_enforce_specialchars"),
+    });
+    crate::db::set_secure_erasing(flag(cx, "secure_erasing"));
     Ok(0)
 }
 

@@ -140,10 +140,15 @@ function Client:set_key_space(space)
 end
 
 -- From inside a command of this client: makes it a user of box.schema.user by password. Whether
--- the password was right and the user may open sessions.
+-- the password was right and the user may open sessions; if it was not looked at, why, too.
 function Client:authenticate(user, password) -- luacheck: no self
     return native.authenticate(user, password)
 end
+
+-- For passwords that are not users': counts attempts by a name as those of users are counted. The
+-- first returns why there may be none now, or nil; the second is told how one ended.
+resp.check_attempt = native.check_attempt
+resp.note_attempt = native.note_attempt
 
 -- From inside a command of this client: makes it a user without asking for a password. Commands
 -- run with the rights of `effective`, the same user when that is nil.

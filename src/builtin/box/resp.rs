@@ -19,8 +19,10 @@ use super::session;
 use super::stat::Traffic;
 use super::tls;
 use crate::base::error::{Error, Result};
+use crate::base::error_code::{ER_AUTH_DELAY, ER_PASSWORD_EXPIRED};
 use crate::db::access::set_effective_user;
 use crate::db::authentication::Proof;
+use crate::db::security;
 use crate::lua::{Context, Kind, Module, Reference, userdata};
 use crate::net::address::{self, Address};
 use crate::net::resp::reply::Version;
@@ -71,6 +73,8 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("set_gated", lua_resp_set_gated)
         .function("set_key_space", lua_resp_set_key_space)
         .function("authenticate", lua_resp_authenticate)
+        .function("check_attempt", lua_resp_check_attempt)
+        .function("note_attempt", lua_resp_note_attempt)
         .function("set_user", lua_resp_set_user)
         .function("close", lua_resp_close)
         .function("is_connected", lua_resp_is_connected)
@@ -245,7 +249,7 @@ fn lua_resp_set_gated(cx: Context<'_>) -> Result<usize> {
 }
 
 /// `authenticate(user, password)`: whether the session of the running connection is that user's
-/// now. Yields when a trigger does.
+/// now; if not, and not for the password, why. Yields when a trigger does.
 fn lua_resp_authenticate(cx: Context<'_>) -> Result<usize> {
     let (user, password) = (cx.check_bytes(1)?, cx.check_bytes(2)?);
     let user = String::from_utf8_lossy(user).into_owned();
@@ -254,7 +258,30 @@ fn lua_resp_authenticate(cx: Context<'_>) -> Result<usize> {
         tracing::debug!("authentication of '{user}': {error}");
     }
     cx.push_boolean(result.is_ok());
+    match result {
+        Err(error)
+            if [ER_AUTH_DELAY.number, ER_PASSWORD_EXPIRED.number].contains(&error.code()) =>
+        {
+            cx.push_bytes(error.message());
+            Ok(2)
+        }
+        _ => Ok(1),
+    }
+}
+
+/// `check_attempt(name)`: nil, or why nobody may log in by this name now.
+fn lua_resp_check_attempt(cx: Context<'_>) -> Result<usize> {
+    match security::check_attempt(cx.check_text(1)?) {
+        Ok(()) => cx.push_nil(),
+        Err(error) => cx.push_bytes(error.message()),
+    }
     Ok(1)
+}
+
+/// `note_attempt(name, is right)`: how an attempt to log in by this name ended.
+fn lua_resp_note_attempt(cx: Context<'_>) -> Result<usize> {
+    security::note_attempt(cx.check_text(1)?, cx.boolean(2));
+    Ok(0)
 }
 
 /// `set_user(id, effective id)`: whom the session of the running connection belongs to, and with

@@ -12,9 +12,11 @@ use super::space::{database, id};
 use super::trigger::push_tuple;
 use crate::base::error::{Error, Result, Type};
 use crate::base::version;
+use crate::builtin::digest::fill_random;
 use crate::client_error;
 use crate::db::access;
-use crate::db::{FunctionDefinition, SequenceDefinition, authentication, privilege, system_space};
+use crate::db::authentication::{Kept, Method, SALT_SIZE};
+use crate::db::{FunctionDefinition, SequenceDefinition, privilege, security, system_space};
 use crate::lua::{Context, Module};
 use crate::tuple::Tuple;
 use crate::value::mp;
@@ -35,6 +37,8 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("run_triggers", lua_run_triggers)
         .function("space_tuple", lua_space_tuple)
         .function("prepare_auth", lua_prepare_auth)
+        .function("check_password", lua_check_password)
+        .function("is_password", lua_is_password)
         .function("func_access", lua_func_access)
         .function("func_body", lua_func_body)
         .function("schema_version_latest", lua_schema_version_latest)
@@ -129,10 +133,36 @@ fn lua_space_tuple(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
-/// `prepare_auth(method, password)`: what `_user` keeps of a password.
+/// `prepare_auth(method, password)`: what `_user` keeps of a password, a text or a list of them.
 fn lua_prepare_auth(cx: Context<'_>) -> Result<usize> {
-    let method = cx.check_text(1)?;
-    cx.push_bytes(authentication::prepare(method, cx.check_bytes(2)?)?);
+    let method = Method::by_name(cx.check_bytes(1)?)?;
+    let mut salt = [0; SALT_SIZE];
+    fill_random(&mut salt)?;
+    let texts = Kept::new(method, cx.check_bytes(2)?, salt).texts();
+    if let [text] = &texts[..] {
+        cx.push_bytes(text);
+        return Ok(1);
+    }
+    cx.new_table(texts.len(), 0);
+    for (number, text) in (1..).zip(&texts) {
+        cx.push_bytes(text);
+        cx.raw_set_index(-2, number);
+    }
+    Ok(1)
+}
+
+/// `check_password(password)`: an error when it is too weak.
+fn lua_check_password(cx: Context<'_>) -> Result<usize> {
+    security::check_password(cx.check_bytes(1)?)?;
+    Ok(0)
+}
+
+/// `is_password(auth, password)`: whether this is the password that the MessagePack of an `auth`
+/// field was made of.
+fn lua_is_password(cx: Context<'_>) -> Result<usize> {
+    let (auth, password) = (cx.check_bytes(1)?, cx.check_bytes(2)?);
+    let kept = Kept::read(auth).ok().flatten();
+    cx.push_boolean(kept.is_some_and(|kept| kept.is_password(password)));
     Ok(1)
 }
 

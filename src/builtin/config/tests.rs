@@ -39,14 +39,13 @@ const STAGE: &str = r#"
         broadcast = function() end,
         info = {ro = false},
         error = {},
-        space = {_user = {index = {name = {get = function() end}}}},
         schema = {},
+        internal = {is_password = function() return false end},
     }
     for _, kind in ipairs({'user', 'role'}) do
         box.schema[kind] = {
             exists = function(name) return name == 'guest' end,
             create = function(name) tell('create', kind, name) end,
-            password = function(text) return text end,
             passwd = function(name, text) tell('passwd', name, text) end,
             grant = function(...) tell('grant', kind, (...)) end,
             revoke = function(name, what) tell('revoke', kind, name, what) end,

@@ -176,16 +176,6 @@ pub(super) fn autoexpel(value: &Value, scope: Option<Scope>) -> Checked {
     Ok(())
 }
 
-pub(super) fn auth_type(value: &Value, _: Option<Scope>) -> Checked {
-    match value.as_str() {
-        Some("chap-sha1") | None => Ok(()),
-        Some(other) => fail(format!(
-            "\"chap-sha1\" is the only authentication method (auth_type) available in Tarantool \
-             Community Edition (\"{other}\" requested)"
-        )),
-    }
-}
-
 pub(super) fn not_negative(value: &Value, _: Option<Scope>) -> Checked {
     match value.as_f64() {
         Some(number) if number < 0.0 => {

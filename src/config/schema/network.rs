@@ -45,7 +45,6 @@ fn iproto_ssl() -> Node {
             ("ssl_password_file", string("File with passwords of the private key.").sensitive()),
         ],
     )
-    .enterprise()
 }
 
 fn iproto_advertise() -> Node {
@@ -178,85 +177,67 @@ pub(super) fn security() -> Node {
                 "auth_type",
                 choice(&["chap-sha1", "pap-sha256"], "Method of authentication over iproto.")
                     .default("chap-sha1")
-                    .box_cfg("auth_type")
-                    .check(check::auth_type),
+                    .box_cfg("auth_type"),
             ),
             (
                 "auth_delay",
-                seconds("Pause after failed log-ins.")
-                    .default(0i64)
-                    .box_cfg("auth_delay")
-                    .enterprise(),
+                seconds("Pause after failed log-ins.").default(0i64).box_cfg("auth_delay"),
             ),
             (
                 "auth_retries",
-                integer("Failed log-ins before the pause.")
-                    .default(0i64)
-                    .box_cfg("auth_retries")
-                    .enterprise(),
+                integer("Failed log-ins before the pause.").default(0i64).box_cfg("auth_retries"),
             ),
             (
                 "disable_guest",
                 boolean("Whether connections without log-in are refused.")
                     .default(false)
-                    .box_cfg("disable_guest")
-                    .enterprise(),
+                    .box_cfg("disable_guest"),
             ),
             (
                 "secure_erasing",
                 boolean("Whether deleted files are overwritten first.")
                     .default(false)
-                    .box_cfg("secure_erasing")
-                    .enterprise(),
+                    .box_cfg("secure_erasing"),
             ),
             (
                 "password_lifetime_days",
                 integer("Days after which a password expires.")
                     .default(0i64)
-                    .box_cfg("password_lifetime_days")
-                    .enterprise(),
+                    .box_cfg("password_lifetime_days"),
             ),
             (
                 "password_min_length",
-                integer("Least length of a password.")
-                    .default(0i64)
-                    .box_cfg("password_min_length")
-                    .enterprise(),
+                integer("Least length of a password.").default(0i64).box_cfg("password_min_length"),
             ),
             (
                 "password_enforce_uppercase",
                 boolean("Whether a password needs an upper-case letter.")
                     .default(false)
-                    .box_cfg("password_enforce_uppercase")
-                    .enterprise(),
+                    .box_cfg("password_enforce_uppercase"),
             ),
             (
                 "password_enforce_lowercase",
                 boolean("Whether a password needs a lower-case letter.")
                     .default(false)
-                    .box_cfg("password_enforce_lowercase")
-                    .enterprise(),
+                    .box_cfg("password_enforce_lowercase"),
             ),
             (
                 "password_enforce_digits",
                 boolean("Whether a password needs a digit.")
                     .default(false)
-                    .box_cfg("password_enforce_digits")
-                    .enterprise(),
+                    .box_cfg("password_enforce_digits"),
             ),
             (
                 "password_enforce_specialchars",
                 boolean("Whether a password needs a special character.")
                     .default(false)
-                    .box_cfg("password_enforce_specialchars")
-                    .enterprise(),
+                    .box_cfg("password_enforce_specialchars"),
             ),
             (
                 "password_history_length",
                 integer("How many old passwords may not be used again.")
                     .default(0i64)
-                    .box_cfg("password_history_length")
-                    .enterprise(),
+                    .box_cfg("password_history_length"),
             ),
         ],
     )
@@ -275,15 +256,12 @@ pub(super) fn uri_params() -> Node {
         "How the connection is made.",
         [
             ("transport", choice(&["plain", "ssl"], "Plain text or TLS.")),
-            ("ssl_key_file", string("File of the private key.").enterprise()),
-            ("ssl_cert_file", string("File of the certificate.").enterprise()),
-            ("ssl_ca_file", string("File of certificates of trusted authorities.").enterprise()),
-            ("ssl_ciphers", string("Cipher suites, separated by colons.").enterprise()),
-            ("ssl_password", string("Password of the private key.").sensitive().enterprise()),
-            (
-                "ssl_password_file",
-                string("File with passwords of the private key.").sensitive().enterprise(),
-            ),
+            ("ssl_key_file", string("File of the private key.")),
+            ("ssl_cert_file", string("File of the certificate.")),
+            ("ssl_ca_file", string("File of certificates of trusted authorities.")),
+            ("ssl_ciphers", string("Cipher suites, separated by colons.")),
+            ("ssl_password", string("Password of the private key.").sensitive()),
+            ("ssl_password_file", string("File with passwords of the private key.").sensitive()),
         ],
     )
 }

@@ -6,6 +6,7 @@ use crate::tuple::Tuple;
 use crate::value::mp::{Kind, Reader};
 
 use super::super::access;
+use super::super::authentication::Kept;
 use super::super::system_space as id;
 use super::super::user::{GUEST, ObjectKind, SYSTEM_USER_ID_MAX, UserDefinition, privilege};
 use super::{Ddl, has_rows};
@@ -97,26 +98,13 @@ fn read(tuple: &Tuple) -> Result<UserDefinition> {
             "invalid password format, use box.schema.user.passwd() to reset password",
         ));
     }
-    if uid == GUEST && !is_guest_password(auth) {
+    if let Some(kept) = Kept::read(auth)?
+        && uid == GUEST
+        && !kept.is_password(b"")
+    {
         return Err(client_error!(ER_GUEST_USER_PASSWORD));
     }
     let last_modified = if row.len() > 6 { row.u64(6)? } else { 0 };
     let (name, auth) = (name.to_owned(), auth.to_vec());
     Ok(UserDefinition { uid, owner, name, is_role, auth, last_modified })
-}
-
-/// Whether the auth data is that of the empty password: guest has no other.
-fn is_guest_password(auth: &[u8]) -> bool {
-    const EMPTY_CHAP_SHA1: &[u8] = b"vhvewKp0tNyweZQ+cFKAlsyphfg=";
-    let mut reader = Reader::new(auth);
-    let Some(count) = reader.read_map_len() else { return true };
-    for _ in 0..count {
-        let method = reader.read_str();
-        if method != Some(b"chap-sha1") {
-            reader.skip();
-            continue;
-        }
-        return reader.read_str() == Some(EMPTY_CHAP_SHA1);
-    }
-    true
 }

@@ -221,7 +221,8 @@ fn directory_of_3() -> tempfile::TempDir {
         ),
         (
             system_space::USER,
-            r#"[32, 1, "alice", "user", {"pap-sha256": ["s", "h"]}, [], 1700000000]"#,
+            r#"[32, 1, "alice", "user", {"pap-sha256": ["AAECAwQFBgcICQoLDA0ODxAREhM=",
+                "rRojUrbFFflVNenNsgz3mWp6/tFU8pqIBj3qTWu3XBY="]}, [], 1700000000]"#,
         ),
         (system_space::CLUSTER, &format!(r#"[1, "{INSTANCE}", "i"]"#)),
         (

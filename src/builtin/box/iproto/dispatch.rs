@@ -22,8 +22,8 @@ use super::{call, packet, request};
 use crate::base::error::{Error, Result};
 use crate::builtin::r#box::session;
 use crate::client_error;
-use crate::db::Database;
 use crate::db::batch::{self, Batch, Submitted};
+use crate::db::{Database, security};
 use crate::fiber;
 use crate::lua::{self, Context, LuaFiber, Reference};
 use crate::net::iproto::reply::{self, Meta};
@@ -233,6 +233,9 @@ impl Runner<'_> {
     fn execute(&mut self, row: &Row<'_>, header: &[u8]) {
         let sync = row.header.sync;
         session::set_current_sync(sync);
+        if let Err(error) = self.check_session(row.header.kind) {
+            return self.fail(sync, &error);
+        }
         if packet::is_overridden(row.header.kind) && self.run_override(row, header) {
             return;
         }
@@ -258,6 +261,14 @@ impl Runner<'_> {
         };
         if let Err(error) = result {
             self.fail(sync, &error);
+        }
+    }
+
+    /// Whether a client who did not log in may ask for this.
+    fn check_session(&self, request: u32) -> Result<()> {
+        match u16::try_from(request).unwrap_or(u16::MAX) {
+            kind::AUTH | kind::PING | kind::ID | kind::VOTE | kind::VOTE_DEPRECATED => Ok(()),
+            _ => security::check_session(self.client.session.user()),
         }
     }
 

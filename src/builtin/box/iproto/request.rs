@@ -11,8 +11,8 @@ use super::client::{Client, feature};
 use crate::base::error::{Error, Result};
 use crate::builtin::r#box::{session, tuple_extension};
 use crate::client_error;
-use crate::db::authentication::{CHAP_SHA1, Proof};
-use crate::db::{After, BeginOptions, Database, Isolation, SelectOptions, access};
+use crate::db::authentication::Proof;
+use crate::db::{After, BeginOptions, Database, Isolation, SelectOptions, access, security};
 use crate::lua;
 use crate::memtx::IteratorType;
 use crate::net::iproto::reply::{self, Meta};
@@ -262,7 +262,7 @@ fn identify(client: &Client, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> Re
     mp::write_array_len(out, feature::ALL.len() as u32);
     feature::ALL.iter().for_each(|feature| mp::write_uint(out, u64::from(*feature)));
     out.push(key::AUTH_TYPE);
-    mp::write_str(out, CHAP_SHA1.as_bytes());
+    mp::write_str(out, security::policy().auth_type.name().as_bytes());
     packet.end(out);
     Ok(())
 }

@@ -3,14 +3,14 @@
 //! # Yields
 //! when a `__serialize` function does
 
-use super::{is_given, transport};
+use super::{Transport, is_given, transport};
 use crate::base::error::{Error, Result};
 use crate::builtin::r#box::argument::{Buffer, encode_array, is_array};
 use crate::builtin::r#box::tuple::LuaTuple;
 use crate::builtin::r#box::tuple_extension;
 use crate::builtin::serializer::{self, Config};
 use crate::client_error;
-use crate::db::authentication::{CHAP_SHA1, scramble};
+use crate::db::authentication::{Method, SALT_SIZE, scramble};
 use crate::lua::{Context, Kind, Module};
 use crate::value::mp;
 use crate::xrow::iproto::{key, kind};
@@ -34,7 +34,7 @@ fn lua_net_box_send(cx: Context<'_>) -> Result<usize> {
     match request_type {
         kind::PING | kind::ROLLBACK => {}
         kind::ID => identify(cx, &mut body)?,
-        kind::AUTH => authenticate(cx, &mut body, &transport.salt)?,
+        kind::AUTH => authenticate(cx, &mut body, &transport)?,
         kind::SELECT => select(cx, &mut body)?,
         kind::INSERT | kind::REPLACE => {
             body.space(cx, FIRST)?;
@@ -149,23 +149,27 @@ fn identify(cx: Context<'_>, body: &mut Body) -> Result<()> {
 }
 
 /// user, password, method or nil
-fn authenticate(cx: Context<'_>, body: &mut Body, salt: &[u8; 20]) -> Result<()> {
-    body.text(key::USER_NAME, cx.check_bytes(FIRST)?);
+fn authenticate(cx: Context<'_>, body: &mut Body, transport: &Transport) -> Result<()> {
+    let user = cx.check_bytes(FIRST)?;
     let password = cx.opt_bytes(FIRST + 1)?;
-    if let Some(method) = cx.opt_bytes(FIRST + 2)?.filter(|method| *method != CHAP_SHA1.as_bytes())
-    {
-        let method = String::from_utf8_lossy(method).into_owned();
-        return Err(client_error!(ER_UNKNOWN_AUTH_METHOD, method));
+    let method = cx.opt_bytes(FIRST + 2)?.map(Method::by_name).transpose()?.unwrap_or_default();
+    if method.requires_encryption() && transport.stream.is_plain() {
+        let method = format!("Authentication method '{}'", method.name());
+        return Err(client_error!(ER_UNSUPPORTED, method, "unencrypted connection"));
     }
+    body.text(key::USER_NAME, user);
     let proof = body.key(key::TUPLE);
-    match password {
+    let Some(password) = password else {
         // Guest has none to prove.
-        None => mp::write_array_len(proof, 0),
-        Some(password) => {
-            mp::write_array_len(proof, 2);
-            mp::write_str(proof, CHAP_SHA1.as_bytes());
-            mp::write_str(proof, &scramble(password, salt));
-        }
+        mp::write_array_len(proof, 0);
+        return Ok(());
+    };
+    mp::write_array_len(proof, 2);
+    mp::write_str(proof, method.name().as_bytes());
+    let salt: &[u8; SALT_SIZE] = &transport.salt;
+    match method {
+        Method::ChapSha1 => mp::write_str(proof, &scramble(password, salt)),
+        Method::PapSha256 => mp::write_str(proof, password),
     }
     Ok(())
 }

@@ -175,7 +175,7 @@ local function identify(self)
     return native.read_id(self.io)
 end
 
-local function authenticate(self)
+local function authenticate(self, default_method)
     local options = self.options
     if options.user == nil then
         return
@@ -186,7 +186,8 @@ local function authenticate(self)
     if password == nil and options.user ~= 'guest' then
         password = ''
     end
-    local reply = round_trip(self, KIND.AUTH, options.user, password, options.auth_type)
+    local reply = round_trip(self, KIND.AUTH, options.user, password,
+        options.auth_type or default_method)
     if reply ~= KIND.OK then
         error(native.read_error(self.io), 0)
     end
@@ -242,7 +243,7 @@ local function serve(self)
         self.features[tonumber(feature)] = true
     end
     notify(self, 'handshake', greeting)
-    authenticate(self)
+    authenticate(self, greeting.auth_type)
     if options.fetch_schema ~= false then
         load_schema(self)
     end

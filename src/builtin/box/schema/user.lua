@@ -7,6 +7,7 @@ local native, box, parts = ...
 local check, grants, privilege = parts.check, parts.grants, parts.privilege
 local call_at, refuse = check.call_at, check.refuse
 local fiber = require('fiber')
+local msgpack = require('msgpack')
 
 local DEFAULT_ORIGIN = ''
 local OPTIONS_FIELD, PRIV_OPTIONS_FIELD = 8, 6
@@ -16,6 +17,40 @@ box.schema.user, box.schema.role = user, role
 
 local function now()
     return math.floor(fiber.time())
+end
+
+-- An error when a password is too weak, or one of those in a list of `auth` fields.
+local function check_password(password, history, level)
+    call_at(level + 1, native.check_password, password)
+    for _, auth in ipairs(history) do
+        if native.is_password(msgpack.encode(auth), password) then
+            box.error(box.error.OLD_PASSWORD, box.cfg.password_history_length, level + 1)
+        end
+    end
+end
+
+-- The `auth` fields of the last passwords of a user, the present one first.
+local function auth_history(uid)
+    local length, row = box.cfg.password_history_length or 0, box.space[box.schema.USER_ID]:get{uid}
+    local history = {}
+    if row == nil or length == 0 then
+        return history
+    end
+    if type(row.auth) == 'table' and next(row.auth) ~= nil then
+        history[1] = row.auth
+    end
+    for _, auth in ipairs(row.auth_history or {}) do
+        if #history < length then
+            history[#history + 1] = auth
+        end
+    end
+    return history
+end
+
+-- Whether this is the password of a user.
+function box.internal.is_password(name, password)
+    local row = box.space[box.schema.USER_ID].index.name:get{name}
+    return row ~= nil and native.is_password(msgpack.encode(row.auth), password)
 end
 
 local function auth_data(password)
@@ -31,8 +66,10 @@ end
 
 local function change_password(uid, password, level)
     local _user = box.space[box.schema.USER_ID]
+    local history = box.session.su('admin', auth_history, uid)
+    check_password(password, history, level + 1)
     call_at(level + 1, _user.update, _user, {uid},
-        {{'=', 5, auth_data(password)}, {'=', 6, {}}, {'=', 7, now()}})
+        {{'=', 5, auth_data(password)}, {'=', 6, history}, {'=', 7, now()}})
 end
 
 -- passwd(password) changes one's own.
@@ -140,7 +177,11 @@ user.create = check.atomic(function(name, options)
         end
         return
     end
-    local auth = options.password ~= nil and auth_data(options.password) or {}
+    local auth = {}
+    if options.password ~= nil then
+        check_password(options.password, {}, 2)
+        auth = auth_data(options.password)
+    end
     uid = insert(name, 'user', auth, origin).id
     user.grant(uid, 'public')
     -- To change its own password and name.
