@@ -1,16 +1,16 @@
 -- vinyl: the engine on disk, for any compatible executable.
 --
---     lycosa benches/vinyl.lua; tarantool benches/vinyl.lua
+--     lycosa benches/vinyl.lua 1000000; tarantool benches/vinyl.lua 1000000
 --
--- Rates are `NAME NUMBER op/s`; what is measured besides is `NAME: NUMBER`. ROWS in the environment
--- says how many rows of 100 bytes the space has. The memory for changes and the cache are a tenth of
--- them each, so nearly everything is on disk.
+-- Prints lines `NAME: NUMBER`; rates are per second. The argument says how many rows of 100 bytes
+-- the space has. The memory for changes and the cache are a tenth of them each, so that nearly
+-- everything is on disk.
 
 local clock = require('clock')
 local fiber = require('fiber')
 local fio = require('fio')
 
-local COUNT = tonumber(os.getenv('ROWS') or 10000000)
+local COUNT = tonumber(arg[1] or 1000000)
 local ROW_SIZE = 100
 local READS = math.min(COUNT, 200000)
 local FIBERS = 16
@@ -48,8 +48,8 @@ local function measure(name, count, work)
     local start = clock.monotonic()
     work(count)
     local elapsed = clock.monotonic() - start
-    print(('%-32s %12.0f op/s'):format(name, count / elapsed))
-    print(('longest stall of tx, %s: %.1f ms'):format(name, longest * 1000))
+    print(('%s: %.0f'):format(name, count / elapsed))
+    print(('longest stall of tx, %s: %.2f'):format(name, longest * 1000))
     io.stdout:flush()
 end
 
@@ -121,7 +121,7 @@ measure('load in random order', COUNT, function(count)
     end)
 end)
 local loaded = math.floor(COUNT / FIBERS) * FIBERS
-print(('resident after the load: %.0f MiB'):format(resident()))
+print(('resident after the load: %.0f'):format(resident()))
 
 box.snapshot()
 local settled, before = 0, -1
@@ -155,7 +155,7 @@ measure('select of 100', READS / 10, function(count)
         end
     end)
 end)
-measure('mixed, 80 % get, 20 % replace', READS, function(count)
+measure('mixed, 80 get to 20 replace', READS, function(count)
     in_fibers(count, function(share)
         for _ = 1, share do
             local number = math.random(loaded)
@@ -167,6 +167,6 @@ measure('mixed, 80 % get, 20 % replace', READS, function(count)
         end
     end)
 end)
-print(('resident at the end: %.0f MiB'):format(resident()))
+print(('resident at the end: %.0f'):format(resident()))
 fio.rmtree(folder)
 os.exit(0)

@@ -6,7 +6,7 @@
 //! cargo bench --bench side_by_side -- --quick            seconds: does the runner itself work?
 //! ```
 //!
-//! Sections: `requests`, `engine`, `memory`, `recovery`, `snapshot`, `growth`. Options:
+//! Sections: `requests`, `engine`, `memory`, `recovery`, `snapshot`, `growth`, `vinyl`. Options:
 //! `--runs N` of each measure (5), `--seconds N` of each run (5), `--engine-script FILE` instead of
 //! engine.lua (rows `NAME NUMBER op/s`), `--lycosa`, `--redis`, `--tarantool FILE` (executables).
 //!
@@ -25,7 +25,8 @@ use load::{Load, Operation};
 use report::{Reach, Row, median};
 use server::{Folder, Kind, Log, Server};
 
-const SECTIONS: &[&str] = &["requests", "engine", "memory", "recovery", "snapshot", "growth"];
+const SECTIONS: &[&str] =
+    &["requests", "engine", "memory", "recovery", "snapshot", "growth", "vinyl"];
 
 /// What the command line says.
 struct Plan {
@@ -125,9 +126,12 @@ fn main() {
         }
     }
     if tarantool.is_some() {
-        for (section, measure) in
-            [("engine", engine as fn(&Plan)), ("memory", memory_of_rows), ("recovery", recovery)]
-        {
+        for (section, measure) in [
+            ("engine", engine as fn(&Plan)),
+            ("memory", memory_of_rows),
+            ("recovery", recovery),
+            ("vinyl", vinyl),
+        ] {
             if plan.wants(section) {
                 measure(&plan);
             }
@@ -311,4 +315,41 @@ fn recovery(plan: &Plan) {
         Row { measure, ours, theirs, unit: "/s", reach: Reach::AtLeast(1.5) }
     };
     report::print("Recovery: rows per second", "tarantool", &["snapshot", "log"].map(measure));
+}
+
+/// Tables on disk: rates, and what they take.
+fn vinyl(plan: &Plan) {
+    const RATES: [&str; 5] = [
+        "load in random order",
+        "get, cached",
+        "get, not cached",
+        "select of 100",
+        "mixed, 80 get to 20 replace",
+    ];
+    let count = plan.count(10_000_000).max(100_000).to_string();
+    let script = script::path("vinyl.lua");
+    let run = |executable: &Path| {
+        let folder = Folder::new();
+        script::run(executable, folder.path(), &script, &[&count])
+    };
+    let texts: Vec<_> =
+        (0..plan.run_count).map(|_| [run(&plan.lycosa), run(&plan.tarantool)]).collect();
+    let row = |measure: &str, unit, reach| {
+        let of = |side: usize| {
+            let word = format!("\n{measure}: ");
+            let number = |text: &String| script::number_after(&format!("\n{text}"), &word);
+            median(texts.iter().map(|both| number(&both[side])).collect())
+        };
+        Row { measure: measure.to_owned(), ours: of(0), theirs: of(1), unit, reach }
+    };
+    let mut rows: Vec<Row> =
+        RATES.iter().map(|name| row(name, "/s", Reach::AtLeast(1.0))).collect();
+    let ratios: Vec<f64> = rows.iter().map(Row::ratio).collect();
+    rows.push(row("disk bytes of a byte of data", "", Reach::AtMost(1.0)));
+    rows.push(row("resident at the end", "MiB", Reach::Any));
+    rows.extend(
+        RATES.iter().map(|name| row(&format!("longest stall of tx, {name}"), "ms", Reach::Any)),
+    );
+    report::print(&format!("Vinyl: {count} rows of 100 bytes"), "tarantool", &rows);
+    println!("Geometric mean of the rates: {:.2} (reach: ≥ 1.5)", report::geometric_mean(&ratios));
 }

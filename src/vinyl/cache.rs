@@ -31,6 +31,8 @@ pub(super) struct Cache {
     table: HashTable<u32>,
     hand: usize,
     recent: Box<[u64]>,
+    lookups: u64,
+    hits: u64,
     hasher: ahash::RandomState,
 }
 
@@ -59,6 +61,8 @@ impl Cache {
             table: HashTable::new(),
             hand: 0,
             recent: vec![0; RECENT_COUNT].into(),
+            lookups: 0,
+            hits: 0,
             hasher: ahash::RandomState::new(),
         }
     }
@@ -69,6 +73,14 @@ impl Cache {
 
     pub fn count(&self) -> usize {
         self.table.len()
+    }
+
+    pub fn lookups(&self) -> u64 {
+        self.lookups
+    }
+
+    pub fn hits(&self) -> u64 {
+        self.hits
     }
 
     pub fn set_size_max(&mut self, size_max: u64) {
@@ -90,11 +102,13 @@ impl Cache {
         key: &[u8],
         sequence: u64,
     ) -> Option<Option<Bytes>> {
+        self.lookups += 1;
         let slot = self.find(hash, generation, key)?;
         let entry = &mut self.entries[slot as usize];
         if entry.sequence > sequence {
             return None;
         }
+        self.hits += 1;
         entry.is_read = true;
         Some(entry.row.clone())
     }

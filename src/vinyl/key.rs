@@ -33,6 +33,8 @@
 use std::ops::Bound;
 
 use super::Bytes;
+use crate::base::Result;
+use crate::client_error;
 use crate::tuple::item;
 use crate::tuple::{FieldType, KeyDef, Part, RawTuple, SortOrder};
 use crate::value::collation::Collation;
@@ -42,6 +44,17 @@ use crate::value::msgpack::Reader;
 use crate::value::number::Number;
 use crate::value::order::{Class, class};
 use crate::value::uuid::Uuid;
+
+/// Longest key that a tree takes, in bytes.
+pub const SIZE_MAX: usize = u16::MAX as usize;
+
+/// `ER_UNSUPPORTED` for a key that no tree takes: what is written has to be asked first.
+pub fn check_size(key: &[u8]) -> Result<()> {
+    if key.len() > SIZE_MAX {
+        return Err(client_error!(ER_UNSUPPORTED, "Vinyl", "keys longer than 65535 bytes"));
+    }
+    Ok(())
+}
 
 /// The key of a tuple, all parts of the definition.
 pub fn of_tuple(def: &KeyDef, tuple: &RawTuple) -> Bytes {
@@ -76,6 +89,11 @@ pub struct Range {
 impl Range {
     /// All keys.
     pub const ALL: Range = Range { start: Bound::Unbounded, end: Bound::Unbounded };
+
+    /// One full key.
+    pub(super) fn one(key: &Bytes) -> Range {
+        Range { start: Bound::Included(key.clone()), end: Bound::Included(key.clone()) }
+    }
 
     /// Keys whose first parts are equal to these.
     pub fn equal(def: &KeyDef, key: &[u8], part_count: usize) -> Range {
@@ -141,6 +159,26 @@ impl Range {
     #[must_use]
     pub fn before(self, key: Bytes) -> Range {
         Range { start: self.start, end: Bound::Excluded(key) }
+    }
+
+    /// The same keys, as far as a tree has any, by bounds that it takes.
+    pub(super) fn shortened(self) -> Range {
+        // No key is as long as a bound that is too long, so none is between it and its beginning.
+        let is_long = |bytes: &Bytes| bytes.len() > SIZE_MAX;
+        let beginning = |bytes: &Bytes| Bytes::from(&bytes[..SIZE_MAX]);
+        let start = match self.start {
+            Bound::Included(bytes) | Bound::Excluded(bytes) if is_long(&bytes) => {
+                Bound::Excluded(beginning(&bytes))
+            }
+            start => start,
+        };
+        let end = match self.end {
+            Bound::Included(bytes) | Bound::Excluded(bytes) if is_long(&bytes) => {
+                Bound::Included(beginning(&bytes))
+            }
+            end => end,
+        };
+        Range { start, end }
     }
 
     /// Whether the key is in the range.

@@ -7,10 +7,12 @@
 //! `Readers::run`
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::base::{Error, Result};
+use crate::client_error;
 use crate::fiber;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -46,7 +48,10 @@ impl Readers {
     }
 
     /// Runs `job` on a thread of the pool and waits for what it returns. Yields.
-    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+    pub fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let mut queue = self.shared.lock();
         queue.jobs.push_back(Box::new(move || drop(sender.send(job()))));
@@ -54,7 +59,12 @@ impl Readers {
             self.shared.woken.notify_one();
         }
         drop(queue);
-        fiber::wait(receiver).expect("a reader does not panic")
+        fiber::wait(receiver).unwrap_or_else(|_| {
+            Err(client_error!(
+                ER_INVALID_RUN_FILE,
+                "the reader panicked, its message is in the log"
+            ))
+        })
     }
 }
 
@@ -68,7 +78,8 @@ impl Shared {
         loop {
             if let Some(job) = queue.jobs.pop_front() {
                 drop(queue);
-                job();
+                // What a damaged file does to fjall is not to stop the server; who waits gets an error.
+                drop(catch_unwind(AssertUnwindSafe(job)));
                 queue = self.lock();
             } else if queue.is_closed {
                 return;

@@ -24,7 +24,7 @@ use super::generation::{self, Generation, RECORD_PREFIX, Record};
 use super::options::{IndexOptions, Options};
 use super::reader::Readers;
 use super::writer::{Command, Position, Shared, VCLOCK_KEY, Write, Writer};
-use super::{Bytes, Change, Range};
+use super::{Bytes, Change, Range, key};
 use crate::base::{Error, Result};
 use crate::client_error;
 use crate::fiber;
@@ -62,6 +62,22 @@ pub struct Statistics {
     pub cache_size: u64,
     /// Rows of the cache.
     pub cache_count: u64,
+    /// Questions to the cache.
+    pub cache_lookups: u64,
+    /// How many it could answer.
+    pub cache_hits: u64,
+    /// Point reads that the cache could not answer.
+    pub disk_reads: u64,
+    /// Submissions that are not applied.
+    pub unapplied: u64,
+    /// Tables of memory that wait to be written.
+    pub flushes_pending: u64,
+    /// Merges under way.
+    pub compactions_active: u64,
+    /// Merges done.
+    pub compactions_completed: u64,
+    /// Time that they took.
+    pub compaction_time: Duration,
 }
 
 /// What a tree takes. Rows count versions and deletions that are not merged yet.
@@ -96,6 +112,7 @@ pub struct Store {
     writer: Option<JoinHandle<()>>,
     cache: RefCell<Cache>,
     submitted: Cell<u64>,
+    disk_reads: Cell<u64>,
     next_number: Cell<u64>,
     vclock: Vclock,
 }
@@ -126,6 +143,7 @@ impl Store {
             writer: Some(writer),
             cache: RefCell::new(Cache::new(options.cache / 2)),
             submitted: Cell::new(0),
+            disk_reads: Cell::new(0),
             next_number: Cell::new(next_number),
             vclock,
         })
@@ -404,7 +422,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
-        let (keyspace, range) = (generation.keyspace.clone(), range.clone());
+        let (keyspace, range) = (generation.keyspace.clone(), range.clone().shortened());
         self.readers.run(move || {
             let bounds: (Bound<Bytes>, Bound<Bytes>) = (range.start.clone(), range.end.clone());
             let found = snapshot.inner.range::<Bytes, _>(&keyspace, bounds);
@@ -428,18 +446,20 @@ impl Store {
         let seen = snapshot.sequence;
         let keyspace = generation.keyspace.clone();
         let (keys, rows) = self.readers.run(move || {
-            let read = |key: &Bytes| match snapshot.inner.get(&keyspace, key) {
-                // A copy: what fjall returns may keep a whole block in memory.
-                Ok(row) => Ok(row.map(|row| Bytes::from(&*row))),
-                Err(error) => {
-                    let (start, end) = (Bound::Included(key.clone()), Bound::Included(key.clone()));
-                    Err(failed_read(&keyspace, &Range { start, end }, &error))
+            let read = |key: &Bytes| {
+                if key.len() > key::SIZE_MAX {
+                    return Ok(None);
+                }
+                match snapshot.inner.get(&keyspace, key) {
+                    // A copy: what fjall returns may keep a whole block in memory.
+                    Ok(row) => Ok(row.map(|row| Bytes::from(&*row))),
+                    Err(error) => Err(failed_read(&keyspace, &Range::one(key), &error)),
                 }
             };
-            let rows = keys.iter().map(read).collect::<Result<Vec<_>>>();
-            (keys, rows)
-        });
-        let rows = rows?;
+            let rows = keys.iter().map(read).collect::<Result<Vec<_>>>()?;
+            Ok((keys, rows))
+        })?;
+        self.disk_reads.set(self.disk_reads.get() + rows.len() as u64);
         let mut cache = self.cache.borrow_mut();
         for (key, row) in keys.iter().zip(&rows) {
             let hash: Hash = cache.hash(generation.number, key);
@@ -465,6 +485,14 @@ impl Store {
             memory_limit,
             cache_size: cache.size(),
             cache_count: cache.count() as u64,
+            cache_lookups: cache.lookups(),
+            cache_hits: cache.hits(),
+            disk_reads: self.disk_reads.get(),
+            unapplied: self.submitted.get() - self.applied(),
+            flushes_pending: self.shared.database.outstanding_flushes() as u64,
+            compactions_active: self.shared.database.active_compactions() as u64,
+            compactions_completed: self.shared.database.compactions_completed() as u64,
+            compaction_time: self.shared.database.time_compacting(),
         }
     }
 
@@ -495,9 +523,9 @@ impl Store {
     /// Merges all tables of a tree into one level. Yields until it is done.
     pub fn compact(&self, generation: &Arc<Generation>) -> Result<()> {
         self.check()?;
-        let compacted = generation.clone();
+        let (shared, compacted) = (self.shared.clone(), generation.clone());
         fiber::blocking(move || {
-            compacted.keyspace.rotate_memtable_and_wait()?;
+            shared.flush(&compacted)?;
             compacted.keyspace.major_compact()
         })
         .map_err(|error| failed(generation.keyspace.path(), &error))

@@ -410,3 +410,23 @@ fn full_quota_times_out() {
         store.wait_room(std::time::Duration::ZERO).unwrap();
     });
 }
+
+#[test]
+fn long_keys_are_refused_in_writes_and_bound_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    in_fiber(move || {
+        let long = |byte: u8, size: usize| Bytes::from(vec![byte; size]);
+        assert!(key::check_size(&long(5, 65_535)).is_ok());
+        let error = key::check_size(&long(5, 65_536)).unwrap_err();
+        assert_eq!(error.message(), "Vinyl does not support keys longer than 65535 bytes");
+        let store = Store::open(&options(&dir)).unwrap();
+        let index = index(&store);
+        store.submit(row(2), vec![put(&index, "a", "1"), put(&index, "c", "3")]);
+        settle(&store);
+        assert_eq!(store.get(&index, None, &long(b'b', 70_000)).unwrap(), None);
+        let above = Range::ALL.after(long(b'b', 70_000));
+        assert_eq!(store.scan(&index, None, &above, false, 9).unwrap().len(), 1);
+        let below = Range::ALL.before(long(b'b', 70_000));
+        assert_eq!(store.scan(&index, None, &below, true, 9).unwrap().len(), 1);
+    });
+}

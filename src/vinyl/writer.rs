@@ -25,6 +25,7 @@ use super::Bytes;
 use super::error::failed;
 use super::generation::Generation;
 use crate::base::{Error, Result};
+use crate::client_error;
 use crate::xrow::Vclock;
 
 /// How long the thread naps between two looks at the queue.
@@ -204,6 +205,17 @@ impl Shared {
         self.woken.notify_one();
     }
 
+    /// Writes the table of memory of a tree to disk; blocks until that is done.
+    pub fn flush(&self, generation: &Generation) -> fjall::Result<()> {
+        generation.keyspace.rotate_memtable()?;
+        while generation.keyspace.tree.sealed_memtable_count() > 0 {
+            // Only to learn of a failure.
+            self.database.persist(PersistMode::Buffer)?;
+            std::thread::sleep(COMPACTION_NAP);
+        }
+        Ok(())
+    }
+
     pub fn check(&self) -> Result<()> {
         self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
     }
@@ -228,6 +240,7 @@ impl Writer {
 
     /// The thread.
     pub fn run(mut self) {
+        let _sentinel = Sentinel(self.shared.clone());
         let mut commands = Vec::new();
         while self.take(&mut commands) {
             if self.shared.failure.get().is_some() {
@@ -359,6 +372,18 @@ impl Writer {
             generation.keyspace.rotate_memtable()?;
         }
         Ok(())
+    }
+}
+
+/// Tells those who wait that the thread panicked.
+struct Sentinel(Arc<Shared>);
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let message = format!("{}: the writer panicked", self.0.dir.display());
+            self.0.fail(client_error!(ER_INVALID_RUN_FILE, message));
+        }
     }
 }
 
