@@ -33,14 +33,15 @@ local function now()
 end
 M.now = now
 
--- The space of that name, made if it is missing.
-function M.space(name)
+-- The space of that name, made if it is missing: in memory, or on disk with engine 'vinyl'.
+function M.space(name, engine)
     local space = box.space[name]
     if space ~= nil then
         return space
     end
     space = box.schema.space.create(name, {
         if_not_exists = true,
+        engine = engine,
         format = {
             {name = 'key', type = 'string'},
             {name = 'value', type = 'any', is_nullable = true},
@@ -49,7 +50,9 @@ function M.space(name)
         },
     })
     -- Look-ups by key are all there is: a hash takes one step where a tree takes many.
-    space:create_index('primary', {type = 'HASH', parts = {{field = 'key'}}, if_not_exists = true})
+    -- On disk there are only trees.
+    local kind = space.engine == 'memtx' and 'HASH' or 'TREE'
+    space:create_index('primary', {type = kind, parts = {{field = 'key'}}, if_not_exists = true})
     space:create_index('ttl', {
         unique = false,
         parts = {{field = 'ttl', is_nullable = true, exclude_null = true}},
@@ -88,6 +91,37 @@ function M.deadline(seconds)
     return math.max(0, floor(fiber.time() * 1000 + seconds * 1000))
 end
 
+-- Calls a function that reads and writes the space as one step. In memory nothing comes in between
+-- anyway; on disk it is a transaction, made again when it loses a conflict.
+function M.atomically(space, change, ...)
+    if space.engine == 'memtx' or box.is_in_txn() then
+        return change(space, ...)
+    end
+    while true do
+        local ok, result = pcall(box.atomic, change, space, ...)
+        if ok then
+            return result
+        end
+        if not box.error.is(result) or result.code ~= box.error.TRANSACTION_CONFLICT then
+            error(result, 0)
+        end
+    end
+end
+
+-- Deletes a row, if there is one and its time has come.
+local function delete_expired(space, key)
+    local row = space:get(key)
+    if row ~= nil and M.expired(row) then
+        space:delete(key)
+    end
+end
+
+local function delete_all_expired(space, keys)
+    for _, key in ipairs(keys) do
+        delete_expired(space, key)
+    end
+end
+
 -- Deletes up to `count` expired rows in one transaction; how many it found.
 local function collect_batch(space, count)
     local keys = {}
@@ -100,6 +134,11 @@ local function collect_batch(space, count)
     end
     if #keys == 0 then
         return 0
+    end
+    if space.engine ~= 'memtx' then
+        -- Rows may have been renewed while others were read.
+        M.atomically(space, delete_all_expired, keys)
+        return #keys
     end
     box.begin()
     local ok, err = pcall(function()

@@ -5,7 +5,8 @@
 --     SESSIONS:Touch('f3a9')                    -- half an hour from now
 --
 -- A session keeps the ttl that it was added with, so that `Touch` and `Update` can renew it.
--- Rows are {key, value, ttl, kind, lifetime} in space `sessions`. Works alone as `app.file`, too.
+-- Rows are {key, value, ttl, kind, lifetime} in space `sessions`, which lives on disk (engine vinyl)
+-- unless the setting `engine` says otherwise when it is made. Works alone as `app.file`, too.
 
 local source = debug.getinfo(1, 'S').source
 local reload = package.loaded.reload or dofile((source:match('^@(.*/)') or '') .. 'reload.lua')
@@ -14,6 +15,7 @@ local expiring = use('expiring.lua')
 local export = use('export.lua').export
 
 local live = expiring.live
+local atomically = expiring.atomically
 local deadline = expiring.deadline
 
 local SPACE_NAME = 'sessions'
@@ -44,23 +46,16 @@ local function lifetime_default()
     return reload.settings('sessions').ttl
 end
 
--- Adds a session. False if the id is in use.
-function Sessions:Add(key, value, ttl)
-    local space = box.space[SPACE_NAME]
-    if live(space, check_key(key)) ~= nil then
+local function add(space, key, row)
+    if live(space, key) ~= nil then
         return false
     end
-    if ttl == nil then
-        ttl = lifetime_default()
-    end
-    space:replace(row_of(key, value, ttl))
+    space:replace(row)
     return true
 end
 
--- Sets what a session holds and renews it, with a new ttl if one is given. False if it is missing.
-function Sessions:Update(key, value, ttl)
-    local space = box.space[SPACE_NAME]
-    local row = live(space, check_key(key))
+local function update(space, key, value, ttl)
+    local row = live(space, key)
     if row == nil then
         return false
     end
@@ -69,6 +64,42 @@ function Sessions:Update(key, value, ttl)
     end
     space:replace(row_of(key, value, ttl))
     return true
+end
+
+local function touch(space, key, ttl)
+    local row = live(space, key)
+    if row == nil then
+        return false
+    end
+    if ttl == nil then
+        ttl = row[LIFETIME]
+    end
+    if ttl ~= nil then
+        space:replace(row_of(key, row[2], ttl))
+    end
+    return true
+end
+
+local function delete(space, key)
+    local row = space:get(key)
+    if row == nil then
+        return false
+    end
+    space:delete(key)
+    return not expiring.expired(row)
+end
+
+-- Adds a session. False if the id is in use.
+function Sessions:Add(key, value, ttl)
+    if ttl == nil then
+        ttl = lifetime_default()
+    end
+    return atomically(box.space[SPACE_NAME], add, check_key(key), row_of(key, value, ttl))
+end
+
+-- Sets what a session holds and renews it, with a new ttl if one is given. False if it is missing.
+function Sessions:Update(key, value, ttl)
+    return atomically(box.space[SPACE_NAME], update, check_key(key), value, ttl)
 end
 
 -- What a session holds, nil if it is missing.
@@ -82,24 +113,12 @@ end
 
 -- Ends a session. False if it was missing.
 function Sessions:Delete(key)
-    local row = box.space[SPACE_NAME]:delete(check_key(key))
-    return row ~= nil and not expiring.expired(row)
+    return atomically(box.space[SPACE_NAME], delete, check_key(key))
 end
 
 -- Renews a session, with a new ttl if one is given. False if it is missing.
 function Sessions:Touch(key, ttl)
-    local space = box.space[SPACE_NAME]
-    local row = live(space, check_key(key))
-    if row == nil then
-        return false
-    end
-    if ttl == nil then
-        ttl = row[LIFETIME]
-    end
-    if ttl ~= nil then
-        space:replace(row_of(key, row[2], ttl))
-    end
-    return true
+    return atomically(box.space[SPACE_NAME], touch, check_key(key), ttl)
 end
 
 -- Collects expired sessions at once, for at most that many seconds. How many it found.
@@ -109,7 +128,7 @@ end
 
 -- Makes the space and starts collecting. Again: does nothing.
 function Sessions:Init()
-    expiring.space(SPACE_NAME)
+    expiring.space(SPACE_NAME, reload.settings('sessions').engine or 'vinyl')
     if self.stop_collector == nil then
         self.stop_collector = expiring.collector(SPACE_NAME)
     end

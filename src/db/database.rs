@@ -272,6 +272,16 @@ impl Database {
         self.options.borrow().vinyl_timeout
     }
 
+    /// When a commit counts as done.
+    pub(crate) fn wal_mode(&self) -> super::options::WalMode {
+        self.options.borrow().wal_mode
+    }
+
+    /// Most bytes of a tuple in vinyl.
+    pub(crate) fn vinyl_tuple_size_max(&self) -> usize {
+        self.options.borrow().vinyl_max_tuple_size
+    }
+
     /// The isolation level of transactions that name none.
     pub(crate) fn isolation(&self) -> super::transaction::Isolation {
         self.options.borrow().isolation

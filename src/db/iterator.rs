@@ -293,6 +293,16 @@ impl Database {
         validate_iteration(&space, &index, iterator, parts, count)?;
         let Some(store) = index.memtx().filter(|_| space.definition().engine == Engine::Memtx)
         else {
+            if index.vinyl().is_some() {
+                let key = Key::new(parts, count);
+                let iterator = normalize(&index, iterator, count);
+                let mut steps = space.iterate(&index, iterator, key, None, 0)?;
+                let mut total = 0;
+                while steps.next_tuple()?.is_some() {
+                    total += 1;
+                }
+                return Ok(total);
+            }
             let options = SelectOptions { iterator, ..SelectOptions::default() };
             let selection = self.select(space_id, index_id, key, &options)?;
             return Ok(selection.tuples.len() as u64);

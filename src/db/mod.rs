@@ -77,6 +77,7 @@ mod trigger;
 mod user;
 mod view;
 mod vinyl;
+mod vinyl_figures;
 mod vinyl_space;
 
 pub use crate::wal::set_secure_erasing;
@@ -98,3 +99,4 @@ pub use statistics::{OPERATIONS, Operation, Statistics};
 pub use transaction::{Handler, Isolation, Savepoint, Transaction, TransactionEvent};
 pub use trigger::{Decision, Host, ReplaceEvent, ReplaceTrigger, Step, TriggerList, Triggers};
 pub use user::{ADMIN, GUEST, Object, ObjectKind, User, UserDefinition, Users, privilege};
+pub use vinyl_figures::Figures;

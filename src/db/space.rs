@@ -237,6 +237,9 @@ impl Space {
 
     /// Bytes of all tuples (`space:bsize()`).
     pub fn bsize(&self) -> usize {
+        if let Some(index) = self.primary().and_then(|primary| primary.vinyl()) {
+            return index.generation().disk_size() as usize + index.overlay_size().1 as usize;
+        }
         self.shared.bytes.get()
     }
 

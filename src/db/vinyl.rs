@@ -22,6 +22,7 @@ use crate::xrow::Vclock;
 use super::context;
 use super::database::{Database, Phase, loading_error};
 use super::index_definition::IndexDefinition;
+use super::options::WalMode;
 use super::transaction::{Place, Transaction};
 
 /// What the database keeps for the engine.
@@ -30,6 +31,8 @@ pub(crate) struct Slot {
     engine: RefCell<Option<Rc<Engine>>>,
     is_opening: Cell<bool>,
     opened: fiber::Cond,
+    /// Transactions that wait for room.
+    pub waiting: Cell<u64>,
     /// Where the row that recovery executes stands in the log.
     recovery: Cell<Place>,
     /// Where the transaction that is being decided stands in the log.
@@ -91,9 +94,19 @@ impl Database {
         self.vinyl.deciding.set(place);
     }
 
+    /// Refuses changes when there is no log to recover them from.
+    fn check_log(&self, what: &str) -> Result<()> {
+        if self.phase() == Phase::Running && self.wal_mode() == WalMode::None {
+            let details = format!("{what} if wal_mode = 'none'");
+            return Err(client_error!(ER_UNSUPPORTED, "Vinyl", details));
+        }
+        Ok(())
+    }
+
     /// An index on disk of this definition: a new tree, or while recovering the one that it had at
     /// this place of the log. Yields.
     pub(crate) fn make_vinyl_index(&self, definition: &IndexDefinition) -> Result<vinyl::Index> {
+        self.check_log("DDL")?;
         let engine = self.open_vinyl()?;
         let store = engine.store();
         let (space_id, id) = (definition.space_id, definition.id);
@@ -142,7 +155,12 @@ impl Database {
     pub(super) fn prepare_vinyl(&self, transaction: &Rc<vinyl::Transaction>) -> Result<()> {
         let engine = self.vinyl()?;
         if transaction.has_changes() {
-            engine.store().wait_room(self.vinyl_timeout())?;
+            self.check_log("DML")?;
+            let waiting = &self.vinyl.waiting;
+            waiting.set(waiting.get() + 1);
+            let has_room = engine.store().wait_room(self.vinyl_timeout());
+            waiting.set(waiting.get() - 1);
+            has_room?;
         }
         engine.prepare(transaction)
     }

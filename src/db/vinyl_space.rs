@@ -80,6 +80,10 @@ impl Space {
         let (primary, vinyl) = self.writing(transaction)?;
         let reader = Reader::of(&vinyl);
         let Some(subject) = new.or(old.as_ref()) else { return Ok(None) };
+        let size_max = Database::current().vinyl_tuple_size_max();
+        if new.is_some_and(|new| new.bsize() > size_max) {
+            return Err(client_error!(ER_VINYL_MAX_TUPLE_SIZE, subject.bsize(), size_max));
+        }
         let primary_key = key::of_tuple(primary.def(), subject);
         let is_checked = Database::current().phase() == super::database::Phase::Running;
         let mut old = old;

@@ -55,6 +55,15 @@ pub struct Activity {
     pub conflicts: Counter,
 }
 
+impl Activity {
+    /// Starts over.
+    pub fn reset(&self) {
+        self.commits.reset();
+        self.rollbacks.reset();
+        self.conflicts.reset();
+    }
+}
+
 /// What transactions and their reads take now.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {

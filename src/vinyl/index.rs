@@ -57,6 +57,16 @@ pub struct Counters {
     pub skipped: Cell<u64>,
 }
 
+impl Counters {
+    /// Starts over.
+    pub fn reset(&self) {
+        let Counters { lookups, rows, bytes, written_rows, written_bytes, skipped } = self;
+        for counter in [lookups, rows, bytes, written_rows, written_bytes, skipped] {
+            counter.set(0);
+        }
+    }
+}
+
 /// An index.
 pub struct Index {
     generation: Arc<Generation>,

@@ -61,6 +61,6 @@ pub use generation::{Generation, Resolve};
 pub use index::{Counters, Index};
 pub use key::Range;
 pub use options::{IndexOptions, Options};
-pub use store::{Measure, Row, Snapshot, Statistics, Store};
+pub use store::{Measure, Row, Snapshot, Statistics, Store, Work};
 pub use transaction::{Transaction, Visibility};
 pub use writer::{Change, Position, Write};

@@ -34,6 +34,19 @@ use crate::xrow::Vclock;
 /// How long a fiber sleeps between two looks whether there is room for changes.
 const ROOM_NAP: Duration = Duration::from_millis(1);
 
+/// What the threads that write tables do.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Compactions under way.
+    pub active: u64,
+    /// Compactions done.
+    pub completed: u64,
+    /// How long they took.
+    pub compaction_time: Duration,
+    /// Tables of memory that wait to be written.
+    pub waiting_flushes: u64,
+}
+
 /// A key and its row.
 pub type Row = (Bytes, Bytes);
 
@@ -493,6 +506,17 @@ impl Store {
             compactions_active: self.shared.database.active_compactions() as u64,
             compactions_completed: self.shared.database.compactions_completed() as u64,
             compaction_time: self.shared.database.time_compacting(),
+        }
+    }
+
+    /// What the threads that write tables do.
+    pub fn work(&self) -> Work {
+        let database = &self.shared.database;
+        Work {
+            active: database.active_compactions() as u64,
+            completed: database.compactions_completed() as u64,
+            compaction_time: database.time_compacting(),
+            waiting_flushes: database.outstanding_flushes() as u64,
         }
     }
 

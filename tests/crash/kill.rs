@@ -15,6 +15,7 @@ const WRITERS: u64 = 4;
 struct Scene {
     folder: tempfile::TempDir,
     cfg: Value,
+    engine: &'static str,
     /// What each writer's share of the data is known to be.
     models: Vec<Model>,
     /// What each writer may have done since: all acknowledged, and at most one more.
@@ -26,7 +27,14 @@ impl Scene {
         let count = WRITERS as usize;
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("data")).expect("a new folder");
-        Scene { folder, cfg, models: vec![Model::default(); count], doubts: vec![None; count] }
+        let engine = "memtx";
+        Scene {
+            folder,
+            cfg,
+            engine,
+            models: vec![Model::default(); count],
+            doubts: vec![None; count],
+        }
     }
 
     fn data(&self) -> PathBuf {
@@ -36,7 +44,8 @@ impl Scene {
     fn start(&self, steps: Option<&[PathBuf]>, snapshots: bool) -> Program {
         let mut cfg = self.cfg.clone();
         cfg["work_dir"] = json!(self.data());
-        let plan = json!({ "cfg": cfg, "steps": steps, "snapshots": snapshots });
+        let engine = self.engine;
+        let plan = json!({ "cfg": cfg, "engine": engine, "steps": steps, "snapshots": snapshots });
         let mut command = lycosa("child.lua");
         command.arg(plan.to_string());
         Program::start(command)
@@ -167,6 +176,22 @@ fn kill_during_snapshots_and_rotation_of_the_log_loses_nothing() {
     for round in 0..rounds() {
         let acknowledged = random.below(800);
         scene.round(&mut random, acknowledged, round % 4 != 3);
+    }
+    scene.check();
+}
+
+#[test]
+fn killed_writers_lose_nothing_on_disk() {
+    let mut random = Random::new("on disk");
+    let cfg = json!({
+        "checkpoint_interval": 0, "checkpoint_count": 2, "wal_max_size": 8192,
+        "vinyl_cache": 65536,
+    });
+    let mut scene = Scene::new(cfg);
+    scene.engine = "vinyl";
+    for round in 0..rounds() {
+        let acknowledged = random.below(800);
+        scene.round(&mut random, acknowledged, round % 2 == 0);
     }
     scene.check();
 }

@@ -286,12 +286,13 @@ end
 -- Counters of the index; memtx has none.
 function index_methods.stat(index)
     check_index(index, 'stat')
-    return {}
+    return box.internal.nested_figures(native.stat_index(index.space_id, index.id) or {}, {})
 end
 
 -- Only disk engines compact.
 function index_methods.compact(index)
     check_index(index, 'compact')
+    native.index_compact(index.space_id, index.id)
 end
 
 index_methods.__len = nil

@@ -68,27 +68,23 @@ local function memtx()
     }
 end
 
--- No space is of this engine, so all is zero but the limits.
+-- Nested tables of figures whose names have dots.
+local function nested(figures, root)
+    for name, figure in pairs(figures) do
+        local at = root
+        for part in name:gmatch('([^.]+)%.') do
+            at[part] = at[part] or {}
+            at = at[part]
+        end
+        at[name:match('[^.]+$')] = figure
+    end
+    return root
+end
+box.internal.nested_figures = nested
+
 local function vinyl()
-    return {
-        tx = {
-            commit = 0, rollback = 0, conflict = 0, transactions = 0, statements = 0,
-            gap_locks = 0, read_views = 0,
-        },
-        memory = {
-            tx = 0, level0 = 0, tuple = 0, tuple_cache = 0, page_index = 0, bloom_filter = 0,
-        },
-        disk = {data = 0, index = 0, data_compacted = 0},
-        scheduler = {
-            tasks_inprogress = 0, tasks_completed = 0, tasks_failed = 0, dump_count = 0,
-            dump_time = 0, dump_input = 0, dump_output = 0, compaction_time = 0,
-            compaction_input = 0, compaction_output = 0, compaction_queue = 0,
-        },
-        regulator = {
-            write_rate = 0, dump_bandwidth = 0, dump_watermark = 0, rate_limit = 0,
-            blocked_writers = 0,
-        },
-    }
+    local tables = {tx = {}, memory = {}, disk = {}, scheduler = {}, regulator = {}, quota = {}}
+    return nested(native.stat_vinyl() or {}, tables)
 end
 
 local function threads()

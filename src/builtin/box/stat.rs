@@ -6,8 +6,9 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use super::space::{database, id};
 use crate::base::error::Result;
-use crate::db::{Database, OPERATIONS, Operation};
+use crate::db::{Database, Figures, OPERATIONS, Operation};
 use crate::fiber;
 use crate::lua::{self, Context, Module};
 use crate::net::resp::Server;
@@ -19,6 +20,9 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("stat_operations", lua_stat_operations)
         .function("stat_reset", lua_stat_reset)
         .function("stat_transactions", lua_stat_transactions)
+        .function("stat_vinyl", lua_stat_vinyl)
+        .function("stat_index", lua_stat_index)
+        .function("index_compact", lua_index_compact)
         .function("stat_network", lua_stat_network)
         .function("slab_info", lua_slab_info)
         .function("slab_classes", lua_slab_classes)
@@ -57,9 +61,37 @@ fn lua_stat_operations(cx: Context<'_>) -> Result<usize> {
 
 fn lua_stat_reset(_: Context<'_>) -> Result<usize> {
     if let Some(database) = Database::find() {
-        database.statistics().reset();
+        database.reset_statistics();
     }
     NETWORK.with(Network::reset);
+    Ok(0)
+}
+
+fn push_figures(cx: Context<'_>, figures: &Figures) {
+    cx.new_table(0, figures.len());
+    for (name, figure) in figures {
+        cx.push_number(*figure as f64);
+        cx.raw_set_field(-2, name);
+    }
+}
+
+/// `stat_vinyl()`: figures by their dotted names; nothing before a space has needed the engine.
+fn lua_stat_vinyl(cx: Context<'_>) -> Result<usize> {
+    let Some(figures) = Database::find().and_then(Database::vinyl_figures) else { return Ok(0) };
+    push_figures(cx, &figures);
+    Ok(1)
+}
+
+/// `stat_index(space id, index id)`: figures by their dotted names; nothing of an index in memory.
+fn lua_stat_index(cx: Context<'_>) -> Result<usize> {
+    let Some(figures) = database()?.index_figures(id(cx, 1)?, id(cx, 2)?)? else { return Ok(0) };
+    push_figures(cx, &figures);
+    Ok(1)
+}
+
+/// `index_compact(space id, index id)`
+fn lua_index_compact(cx: Context<'_>) -> Result<usize> {
+    database()?.compact_index(id(cx, 1)?, id(cx, 2)?)?;
     Ok(0)
 }
 

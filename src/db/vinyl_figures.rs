@@ -1,0 +1,106 @@
+//! What vinyl counts: figures of the engine and of an index, by the names that Tarantool gives them.
+//!
+//! A name with dots is that of a nested table. What the store has no figure for is not there.
+//!
+//! # Yields
+//! `index_figures`, `compact_index`
+
+use std::rc::Rc;
+
+use crate::base::error::Result;
+use crate::vinyl;
+
+use super::access;
+use super::database::Database;
+use super::user::privilege;
+
+/// Names and figures.
+pub type Figures = Vec<(&'static str, u64)>;
+
+impl Database {
+    /// What `box.stat.vinyl()` shows, once a space has needed the engine.
+    pub fn vinyl_figures(&self) -> Option<Figures> {
+        let engine = self.find_vinyl()?;
+        let (activity, usage) = (engine.activity(), engine.usage());
+        let store = engine.store().statistics();
+        let work = engine.store().work();
+        let data = engine.store().generations().iter().map(|tree| tree.disk_size()).sum();
+        Some(vec![
+            ("tx.commit", activity.commits.get()),
+            ("tx.rollback", activity.rollbacks.get()),
+            ("tx.conflict", activity.conflicts.get()),
+            ("tx.transactions", usage.transactions),
+            ("tx.statements", usage.changes),
+            ("tx.gap_locks", usage.reads),
+            ("tx.read_views", usage.read_views),
+            ("memory.level0", store.memory_used),
+            ("memory.tuple_cache", store.cache_size),
+            ("disk.data", data),
+            ("scheduler.tasks_inprogress", work.active),
+            ("scheduler.tasks_completed", work.completed),
+            ("scheduler.compaction_time", work.compaction_time.as_secs()),
+            ("scheduler.dump_queue", work.waiting_flushes),
+            ("regulator.blocked_writers", self.vinyl.waiting.get()),
+            ("quota.used", store.memory_used),
+            ("quota.limit", store.memory_limit),
+        ])
+    }
+
+    /// What `index:stat()` shows; `None` of an index in memory. Yields.
+    pub fn index_figures(&self, space_id: u32, index_id: u32) -> Result<Option<Figures>> {
+        let Some(index) = self.disk_index(space_id, index_id)? else { return Ok(None) };
+        let engine = self.vinyl()?;
+        let store = engine.store().measure(index.generation());
+        let (changes, change_bytes) = index.overlay_size();
+        let counters = index.counters();
+        Ok(Some(vec![
+            ("rows", store.disk_rows + store.memory_rows + changes),
+            ("bytes", store.disk_size + store.memory_size + change_bytes),
+            ("lookup", counters.lookups.get()),
+            ("get.rows", counters.rows.get()),
+            ("get.bytes", counters.bytes.get()),
+            ("put.rows", counters.written_rows.get()),
+            ("put.bytes", counters.written_bytes.get()),
+            ("skip.rows", counters.skipped.get()),
+            ("txw.rows", changes),
+            ("txw.bytes", change_bytes),
+            ("memory.rows", store.memory_rows),
+            ("memory.bytes", store.memory_size),
+            ("disk.rows", store.disk_rows),
+            ("disk.bytes", store.disk_size),
+            ("disk.pages", store.disk_pages),
+            ("disk.index_size", store.page_index_size),
+            ("disk.bloom_size", store.filter_size),
+            ("disk.statement.deletes", store.disk_tombstones),
+            ("range_count", store.table_count),
+            ("run_count", store.run_count),
+        ]))
+    }
+
+    /// Merges what an index on disk has; nothing for one in memory. Yields.
+    pub fn compact_index(&self, space_id: u32, index_id: u32) -> Result<()> {
+        match self.disk_index(space_id, index_id)? {
+            Some(index) => self.vinyl()?.store().compact(index.generation()),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts counting over (`box.stat.reset`).
+    pub fn reset_statistics(&self) {
+        self.statistics().reset();
+        if let Some(engine) = self.find_vinyl() {
+            engine.activity().reset();
+        }
+        for space in self.schema().spaces() {
+            for index in space.indexes().iter().filter_map(|index| index.vinyl()) {
+                index.counters().reset();
+            }
+        }
+    }
+
+    fn disk_index(&self, space_id: u32, index_id: u32) -> Result<Option<Rc<vinyl::Index>>> {
+        let space = self.schema().find(space_id)?;
+        access::check_space(self, &space, privilege::READ)?;
+        Ok(space.find_index(index_id)?.vinyl().cloned())
+    }
+}
