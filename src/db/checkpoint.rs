@@ -24,6 +24,7 @@ use crate::base::error::{Error, Result};
 use crate::client_error;
 use crate::fiber;
 use crate::memtx::IndexView;
+use crate::tuple::arena::Extents;
 use crate::wal::snapshot::{self, Rows};
 use crate::wal::{Directory, Disk, FileType, Meta, RowSource, Writer};
 use crate::xrow::Vclock;
@@ -67,6 +68,7 @@ impl Source {
         let reclaimer = reclaimer();
         let token = reclaimer.open();
         let mut views = std::collections::VecDeque::new();
+        let mut index_size = 0;
         for space in db.schema().spaces() {
             let definition = space.definition();
             if definition.engine != Engine::Memtx || definition.is_data_temporary() {
@@ -74,9 +76,11 @@ impl Source {
             }
             if let Some(primary) = space.primary() {
                 let group_id = definition.options.group_id;
+                index_size += primary.bsize();
                 views.push_back((space.id(), group_id, primary.read_view(&token)));
             }
         }
+        Extents.expect_copies(index_size);
         Source { views }
     }
 }
@@ -278,7 +282,8 @@ impl Database {
 
     /// Frees what the views have kept, a little at a time.
     pub(crate) fn start_reclaiming(&self) {
-        const OBJECTS_PER_STEP: usize = 1000;
+        // Each costs a miss or two of the cache, and clients wait.
+        const OBJECTS_PER_STEP: usize = 100;
         if self.checkpoints.is_reclaiming.replace(true) {
             return;
         }

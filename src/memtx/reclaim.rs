@@ -16,10 +16,12 @@
 //! A counter, the epoch, advances with each index that joins a view, and each node carries the
 //! epoch it was made in: a node whose epoch is not above that of a view may be reached by it.
 //! A parked object waits in the list of the youngest open view; when that closes, the object
-//! moves to the next older view that may reach it, or is freed. Freeing is spread over later
-//! calls of `collect`, so that closing a view of a large space does not stop the tx thread.
+//! moves to the next older view that may reach it, or is freed. That is spread over later calls of
+//! `collect`, and lists are chains of chunks that pass from hand to hand whole, so that neither a
+//! long list that grows nor the closing of a view of a large space stops the tx thread.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +57,48 @@ struct OpenView {
     /// Nodes of later epochs are not reached by this view.
     epoch: u64,
     closed: Arc<AtomicBool>,
-    dead: Vec<Dead>,
+    dead: Parked,
+}
+
+/// Objects of a chunk.
+const CHUNK_LEN: usize = 1024;
+
+/// A list of objects that grows without being copied. No chunk is empty.
+#[derive(Default)]
+struct Parked(Vec<Vec<Dead>>);
+
+impl Parked {
+    fn push(&mut self, dead: Dead) {
+        match self.0.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK_LEN => chunk.push(dead),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK_LEN);
+                chunk.push(dead);
+                self.0.push(chunk);
+            }
+        }
+    }
+
+    /// An object; chunks that are empty go.
+    fn pop(&mut self) -> Option<Dead> {
+        let chunk = self.0.last_mut()?;
+        let dead = chunk.pop();
+        if chunk.is_empty() {
+            self.0.pop();
+        }
+        dead
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+}
+
+/// What views held that have closed, or `collect` was left.
+struct Garbage {
+    /// Only views older than this one may still reach the objects.
+    view_id: u64,
+    dead: Parked,
 }
 
 /// The views that are open and the objects parked for them.
@@ -66,7 +109,7 @@ pub struct Reclaimer {
     views: RefCell<Vec<OpenView>>,
     /// The length of `views`, kept apart because each write asks for it.
     view_count: Cell<usize>,
-    garbage: RefCell<Vec<Dead>>,
+    garbage: RefCell<VecDeque<Garbage>>,
 }
 
 impl Default for Reclaimer {
@@ -93,7 +136,7 @@ impl Reclaimer {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let closed = Arc::new(AtomicBool::new(false));
-        let view = OpenView { id, epoch: 0, closed: Arc::clone(&closed), dead: Vec::new() };
+        let view = OpenView { id, epoch: 0, closed: Arc::clone(&closed), dead: Parked::default() };
         self.views.borrow_mut().push(view);
         self.view_count.set(self.view_count.get() + 1);
         ViewToken(Arc::new(TokenState { id, closed }))
@@ -147,9 +190,17 @@ impl Reclaimer {
 
     /// As `retire`, but leave the freeing to `collect`, for callers with much to let go.
     pub fn retire_later(&self, dead: Dead) {
-        match self.views.borrow_mut().last_mut() {
-            Some(view) => view.dead.push(dead),
-            None => self.garbage.borrow_mut().push(dead),
+        if let Some(view) = self.views.borrow_mut().last_mut() {
+            return view.dead.push(dead);
+        }
+        let mut garbage = self.garbage.borrow_mut();
+        match garbage.back_mut() {
+            Some(last) if last.view_id == 0 => last.dead.push(dead),
+            _ => {
+                let mut list = Parked::default();
+                list.push(dead);
+                garbage.push_back(Garbage { view_id: 0, dead: list });
+            }
         }
     }
 
@@ -157,18 +208,36 @@ impl Reclaimer {
     pub fn collect(&self, limit: usize) -> bool {
         self.reap();
         for _ in 0..limit {
-            let Some(dead) = self.garbage.borrow_mut().pop() else { return false };
-            // SAFETY: the object came to the garbage when the last view that could reach it had
-            // closed, and leaves it here.
-            unsafe { (dead.free)(dead.object) }
+            let Some((view_id, dead)) = self.next_garbage() else { return false };
+            let mut views = self.views.borrow_mut();
+            let mut older = views.iter_mut().rev();
+            match older.find(|view| view.id < view_id && view.epoch >= dead.created) {
+                Some(view) => view.dead.push(dead),
+                None => {
+                    drop(views);
+                    // SAFETY: the last view that could reach the object has closed, and it leaves
+                    // its list here.
+                    unsafe { (dead.free)(dead.object) }
+                }
+            }
         }
         !self.garbage.borrow().is_empty()
+    }
+
+    fn next_garbage(&self) -> Option<(u64, Dead)> {
+        let mut garbage = self.garbage.borrow_mut();
+        let Garbage { view_id, dead } = garbage.front_mut()?;
+        let next = dead.pop().map(|dead| (*view_id, dead));
+        if dead.0.is_empty() {
+            garbage.pop_front();
+        }
+        next
     }
 
     /// Objects that wait for a view to close or for `collect`.
     pub fn parked_count(&self) -> usize {
         let parked: usize = self.views.borrow().iter().map(|view| view.dead.len()).sum();
-        parked + self.garbage.borrow().len()
+        parked + self.garbage.borrow().iter().map(|garbage| garbage.dead.len()).sum::<usize>()
     }
 
     /// Hand on what the closed views held.
@@ -180,13 +249,9 @@ impl Reclaimer {
                 index += 1;
                 continue;
             }
-            let closed = views.remove(index);
-            let mut garbage = self.garbage.borrow_mut();
-            for dead in closed.dead {
-                match views[..index].iter_mut().rev().find(|view| view.epoch >= dead.created) {
-                    Some(older) => older.dead.push(dead),
-                    None => garbage.push(dead),
-                }
+            let OpenView { id: view_id, dead, .. } = views.remove(index);
+            if !dead.0.is_empty() {
+                self.garbage.borrow_mut().push_back(Garbage { view_id, dead });
             }
         }
         self.view_count.set(views.len());

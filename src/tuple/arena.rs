@@ -1,4 +1,4 @@
-//! Where tuples are allocated and how much of it there may be.
+//! Where tuples and the nodes of indexes are allocated, and how much of it there may be.
 //!
 //! Tuples of spaces are charged to `memtx.memory`; running out is an error of the statement that
 //! asked, and everything already stored stays. Runtime tuples (those that belong to no space) are
@@ -7,11 +7,14 @@
 //! # Invariants
 //! Every allocation is freed on the thread that made it, with the size it was made with.
 
+mod prefault;
 mod slab;
 
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
+
+use allocator_api2::alloc::{AllocError, Allocator};
 
 use crate::base::{Error, Result, error_code};
 
@@ -60,6 +63,56 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
     static RUNTIME_USED: Cell<usize> = const { Cell::new(0) };
     static SLABS: RefCell<slab::Slabs> = const { RefCell::new(slab::Slabs::new()) };
+    static EXTENTS: RefCell<slab::Slabs> = const { RefCell::new(slab::Slabs::new()) };
+}
+
+/// Where indexes allocate: an allocator of this thread that keeps huge pages ready. What it gives
+/// out is not charged; see [`charge`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extents;
+
+impl Extents {
+    /// A read view is about to make indexes copy what they write to: has memory provided for that.
+    pub fn expect_copies(self, size: usize) {
+        EXTENTS.with_borrow_mut(|extents| extents.provide(size));
+    }
+}
+
+// SAFETY: a piece is at least as large as asked for, stays where it is until it is freed, and is
+// aligned as asked for, because a size that is a multiple of an alignment of up to
+// `PIECE_ALIGN_MAX` has such pieces.
+unsafe impl Allocator for Extents {
+    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        let size = layout.pad_to_align().size();
+        if size == 0 {
+            return Ok(NonNull::slice_from_raw_parts(layout.dangling_ptr(), 0));
+        }
+        let piece = if is_extent(layout) {
+            EXTENTS.with_borrow_mut(|extents| extents.allocate(size))
+        } else {
+            // SAFETY: the size is not zero.
+            NonNull::new(unsafe { std::alloc::alloc(layout) })
+        };
+        piece.map(|piece| NonNull::slice_from_raw_parts(piece, layout.size())).ok_or(AllocError)
+    }
+
+    unsafe fn deallocate(&self, piece: NonNull<u8>, layout: Layout) {
+        if layout.size() == 0 {
+            return;
+        }
+        // SAFETY: the caller gives back what `allocate` gave for this layout, which decided alike.
+        unsafe {
+            if is_extent(layout) {
+                EXTENTS.with_borrow_mut(|extents| extents.free(piece));
+            } else {
+                std::alloc::dealloc(piece.as_ptr(), layout);
+            }
+        }
+    }
+}
+
+fn is_extent(layout: Layout) -> bool {
+    layout.align() <= slab::PIECE_ALIGN_MAX && layout.pad_to_align().size() <= slab::SIZE_MAX
 }
 
 /// Sets `memtx.memory` of this thread's arena.

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 
 use super::Identity;
 use crate::memtx::reclaim::Dead;
-use crate::tuple::arena;
+use crate::tuple::arena::{self, Extents};
 
 /// Most elements of a segment: seven eighths of 1024 buckets, hashbrown's largest load.
 pub(super) const SEGMENT_CAPACITY: usize = 896;
@@ -18,7 +18,7 @@ pub(super) struct Segment<T> {
     pub(super) epoch: u64,
     /// How many leading bits of the hash the elements have in common.
     pub(super) depth: u32,
-    pub(super) table: HashTable<T>,
+    pub(super) table: HashTable<T, Extents>,
 }
 
 /// The directory goes by the leading bits of a hash, and hashbrown takes its tags from there as
@@ -48,7 +48,7 @@ impl<T> PartialEq for SegmentPtr<T> {
 impl<T: Copy> SegmentPtr<T> {
     /// A segment with room for `capacity` elements.
     pub(super) fn alloc(epoch: u64, depth: u32, capacity: usize) -> SegmentPtr<T> {
-        Self::adopt(Segment { epoch, depth, table: HashTable::with_capacity(capacity) })
+        Self::adopt(Segment { epoch, depth, table: HashTable::with_capacity_in(capacity, Extents) })
     }
 
     fn adopt(segment: Segment<T>) -> SegmentPtr<T> {

@@ -14,13 +14,15 @@
 //! so a shared reference handed out here never meets a writer: a mutable one is taken anew for
 //! each step and ends with it.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, size_of};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use crate::tuple::arena;
+use allocator_api2::alloc::Allocator;
+
+use crate::tuple::arena::{self, Extents};
 
 /// Most elements of a leaf.
 pub(super) const LEAF_CAPACITY: usize = 63;
@@ -85,22 +87,30 @@ impl<T: Copy> NodePtr<T> {
     /// A new empty node of the level.
     pub(super) fn alloc(level: u32, epoch: u64) -> NodePtr<T> {
         const { assert!(size_of::<T>() == 8, "elements are handles of one word") };
+        let room = Self::room(level);
+        // SAFETY: the memory was just allocated for a node, which begins with a header. Zeroes are
+        // a valid empty node: a length of zero, integer arrays, and arrays that may be
+        // uninitialized.
+        unsafe {
+            room.cast::<u8>().write_bytes(0, Self::size(level));
+            room.write(Header { epoch, len: 0, level });
+        }
+        NodePtr(room, PhantomData)
+    }
+
+    /// Memory for a node of the level.
+    fn room(level: u32) -> NonNull<Header> {
         let layout = Self::layout(level);
         arena::charge_always(layout.size());
-        // SAFETY: the layout is not empty. Zeroes are a valid empty node: a length of zero, integer
-        // arrays, and arrays that may be uninitialized.
-        let memory = unsafe { alloc_zeroed(layout) };
-        let Some(header) = NonNull::new(memory.cast::<Header>()) else {
-            handle_alloc_error(layout)
-        };
-        // SAFETY: the memory was just allocated for a node, which begins with a header.
-        unsafe { header.write(Header { epoch, len: 0, level }) };
-        NodePtr(header, PhantomData)
+        match Extents.allocate(layout) {
+            Ok(room) => room.cast(),
+            Err(_) => handle_alloc_error(layout),
+        }
     }
 
     /// A copy of this node for writing, made in the epoch.
     pub(super) fn duplicate(self, epoch: u64) -> NodePtr<T> {
-        let copy = Self::alloc(self.level(), epoch);
+        let copy = NodePtr(Self::room(self.level()), PhantomData);
         // SAFETY: both are allocated with the layout of this level, and do not overlap.
         unsafe {
             ptr::copy_nonoverlapping(
@@ -121,7 +131,7 @@ impl<T: Copy> NodePtr<T> {
         let layout = Self::layout(self.level());
         arena::discharge(layout.size());
         // SAFETY: the node was allocated by `alloc` with this layout; the caller gives it up.
-        unsafe { dealloc(self.0.as_ptr().cast::<u8>(), layout) }
+        unsafe { Extents.deallocate(self.0.cast(), layout) }
     }
 
     /// The node as an untyped pointer, for the reclaimer.

@@ -1,9 +1,10 @@
-//! Slabs: blocks of equal pieces, from which tuples are allocated.
+//! Slabs: blocks of equal pieces, from which tuples and the nodes of indexes are allocated.
 //!
 //! A general allocator rounds small sizes up to 16 bytes; rows are small and many, so here the
 //! step is 8. A slab is aligned to its size, which makes the slab of a piece a mask away. Slabs
 //! are cut from large mappings that ask for huge pages: look-ups in a large space are cache and
-//! TLB misses, and there is no fork that would have to copy such pages.
+//! TLB misses, and there is no fork that would have to copy such pages. What makes them costly is
+//! their first use, so they are provided [ahead](prefault) of it.
 //!
 //! # Invariants
 //! - A piece is in use, or in its slab's list of free pieces, or beyond the slab's `fresh` mark.
@@ -17,8 +18,10 @@
 
 use std::ptr::{NonNull, null_mut};
 
+use super::prefault;
+
 /// Largest size that comes from slabs; what is larger has room to round.
-pub(super) const SIZE_MAX: usize = 4096;
+pub(super) const SIZE_MAX: usize = 10 * 1024;
 
 const SLAB_SIZE: usize = 64 * 1024;
 /// Bytes asked from the system at once.
@@ -45,6 +48,10 @@ pub(super) struct Slabs {
     /// The part of the last mapping that was not cut into slabs yet.
     uncut: *mut u8,
     uncut_size: usize,
+    /// The mapping after that one, null for none yet.
+    reserve: *mut u8,
+    /// Bytes of the uncut part and of the reserve that were asked to be provided.
+    provided_size: usize,
     /// Bytes in slabs that have a class.
     held_size: usize,
     /// Per class: how many slabs it has.
@@ -64,7 +71,7 @@ pub struct Class {
     pub slab_size: usize,
 }
 
-/// The header of a slab.
+/// What a slab begins with.
 #[repr(C)]
 struct Slab {
     previous: *mut Slab,
@@ -77,8 +84,14 @@ struct Slab {
     fresh: u32,
 }
 
-const HEADER_SIZE: usize = size_of::<Slab>();
-const _: () = assert!(HEADER_SIZE.is_multiple_of(8) && SIZE_MAX.is_multiple_of(64));
+/// Where the pieces begin: a line of the cache, so that pieces of whole lines are lines.
+const HEADER_SIZE: usize = 64;
+/// Offset of a byte that only [`prefault`] touches.
+const PREFAULT_OFFSET: usize = HEADER_SIZE - 1;
+/// Pieces are aligned to the largest power of two, up to this one, that divides their size.
+pub(super) const PIECE_ALIGN_MAX: usize = 64;
+const _: () = assert!(size_of::<Slab>() <= PREFAULT_OFFSET && HEADER_SIZE == PIECE_ALIGN_MAX);
+const _: () = assert!(SIZE_MAX.is_multiple_of(64));
 
 impl Slabs {
     /// No slabs yet.
@@ -90,6 +103,8 @@ impl Slabs {
             cold: null_mut(),
             uncut: null_mut(),
             uncut_size: 0,
+            reserve: null_mut(),
+            provided_size: 0,
             held_size: 0,
             slab_counts: [0; CLASS_COUNT],
         }
@@ -238,14 +253,49 @@ impl Slabs {
             }
         }
         if self.uncut_size < SLAB_SIZE {
-            self.uncut = map()?;
+            self.uncut = match std::mem::replace(&mut self.reserve, null_mut()) {
+                mapping if mapping.is_null() => map()?,
+                mapping => mapping,
+            };
             self.uncut_size = MAPPING_SIZE;
+        }
+        if self.uncut_size.is_multiple_of(HUGE_PAGE_SIZE) {
+            self.provide(HUGE_PAGE_SIZE);
         }
         let slab = self.uncut.cast::<Slab>();
         // SAFETY: at least a slab of the mapping is left.
         self.uncut = unsafe { self.uncut.add(SLAB_SIZE) };
         self.uncut_size -= SLAB_SIZE;
+        self.provided_size = self.provided_size.saturating_sub(SLAB_SIZE);
         Some(slab)
+    }
+
+    /// Has whole pages provided behind the one that is being cut, until `size` bytes are; at most
+    /// one mapping's.
+    pub(super) fn provide(&mut self, size: usize) {
+        let current = self.uncut_size % HUGE_PAGE_SIZE;
+        // A page that begins right here is used before a thread could provide it.
+        let current = if current == 0 { HUGE_PAGE_SIZE.min(self.uncut_size) } else { current };
+        let target = current + size.min(MAPPING_SIZE).next_multiple_of(HUGE_PAGE_SIZE);
+        let mut done = self.provided_size.max(current);
+        while done < target {
+            let page = if done < self.uncut_size {
+                self.uncut.wrapping_add(done)
+            } else {
+                if self.reserve.is_null() {
+                    // Only addresses, until they are used.
+                    let Some(mapping) = map() else { break };
+                    self.reserve = mapping;
+                }
+                self.reserve.wrapping_add(done - self.uncut_size)
+            };
+            // SAFETY: mappings stay, and each page begins with a slab that leaves this byte alone.
+            if !unsafe { prefault::ahead(page.wrapping_add(PREFAULT_OFFSET)) } {
+                break;
+            }
+            done += HUGE_PAGE_SIZE;
+        }
+        self.provided_size = done;
     }
 
     /// Puts a slab at the head of its class's list.
