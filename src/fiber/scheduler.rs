@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
@@ -31,6 +32,10 @@ use crate::base::error::Result;
 
 /// Fibers resumed in a row before sockets are looked at again.
 const SWITCHES_PER_TURN: usize = 256;
+/// How long a turn may take, as far as fibers yield: sockets are looked at in between.
+const TURN_MAX: Duration = Duration::from_micros(500);
+/// How often the clock is asked for that.
+const SWITCHES_PER_CHECK: usize = 8;
 
 /// The first id; Tarantool reserves the ids up to 100 for its own.
 const FIRST_ID: u64 = 101;
@@ -350,7 +355,11 @@ impl Scheduler {
 
     fn run_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut ids = Vec::new();
-        for _ in 0..SWITCHES_PER_TURN {
+        let start = Instant::now();
+        for switch in 0..SWITCHES_PER_TURN {
+            if switch % SWITCHES_PER_CHECK == SWITCHES_PER_CHECK - 1 && start.elapsed() > TURN_MAX {
+                break;
+            }
             let next = self.ready.borrow_mut().pop_front();
             if let Some(fiber) = next {
                 self.resume(&fiber);
