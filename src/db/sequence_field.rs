@@ -28,7 +28,7 @@ impl Database {
     /// The next value of a sequence.
     pub fn sequence_next(&self, id: u32) -> Result<i64> {
         let sequence = self.sequences().find(id)?;
-        self.check_sequence(&sequence, privilege::WRITE)?;
+        self.check_sequence(&sequence)?;
         let value = sequence.peek_next()?;
         sequence.set_value(Some(value));
         self.write_sequence_value(id, value)?;
@@ -38,7 +38,7 @@ impl Database {
     /// The last value of a sequence.
     pub fn sequence_current(&self, id: u32) -> Result<i64> {
         let sequence = self.sequences().find(id)?;
-        self.check_sequence(&sequence, privilege::READ)?;
+        self.check_sequence(&sequence)?;
         let name = sequence.definition().name.clone();
         sequence.value().ok_or_else(|| client_error!(ER_SEQUENCE_NOT_STARTED, name))
     }
@@ -46,7 +46,7 @@ impl Database {
     /// Sets the last value of a sequence.
     pub fn sequence_set(&self, id: u32, value: i64) -> Result<()> {
         let sequence = self.sequences().find(id)?;
-        self.check_sequence(&sequence, privilege::WRITE)?;
+        self.check_sequence(&sequence)?;
         self.write_sequence_value(id, value)
     }
 
@@ -58,7 +58,7 @@ impl Database {
     /// Starts a sequence over.
     pub fn sequence_reset(&self, id: u32) -> Result<()> {
         let sequence = self.sequences().find(id)?;
-        self.check_sequence(&sequence, privilege::WRITE)?;
+        self.check_sequence(&sequence)?;
         let mut key = Vec::new();
         write_array_len(&mut key, 1);
         write_uint(&mut key, u64::from(id));
@@ -67,14 +67,15 @@ impl Database {
         Ok(())
     }
 
-    fn check_sequence(&self, sequence: &Sequence, access: u32) -> Result<()> {
+    /// Whether the user may use a sequence: to see its value takes the right to write, too.
+    fn check_sequence(&self, sequence: &Sequence) -> Result<()> {
         let uid = effective_user();
         if uid == ADMIN {
             return Ok(());
         }
         let definition = sequence.definition();
         let user = self.users().find(uid)?;
-        let missing = (access | privilege::USAGE)
+        let missing = (privilege::WRITE | privilege::USAGE)
             & !user.universal_access()
             & !user.access(&Object::Entity(ObjectKind::Sequence));
         let own = user.access(&Object::One(ObjectKind::Sequence, definition.id));
@@ -85,7 +86,7 @@ impl Database {
         if user.universal_access() & privilege::USAGE == 0 {
             return Err(denied(privilege::name(privilege::USAGE), "universe", "", &user.name()));
         }
-        Err(denied(privilege::name(access), "sequence", &definition.name, &user.name()))
+        Err(denied(privilege::name(privilege::WRITE), "sequence", &definition.name, &user.name()))
     }
 
     /// The request's tuple with its defaults and its sequence field filled in; `None` when it
@@ -156,7 +157,7 @@ impl Database {
             return Ok(None);
         }
         if !link.sequence.is_generated() {
-            self.check_sequence(&link.sequence, privilege::WRITE)?;
+            self.check_sequence(&link.sequence)?;
         }
         let value = link.sequence.peek_next()?;
         link.sequence.set_value(Some(value));

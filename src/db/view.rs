@@ -9,7 +9,7 @@ use super::access::effective_user;
 use super::database::Database;
 use super::row::Row;
 use super::system_space as id;
-use super::user::{ADMIN, Object, ObjectKind, User, privilege};
+use super::user::{ADMIN, Object, ObjectKind, PUBLIC, User, privilege};
 
 /// Which rows of its source a view shows to a user.
 #[derive(Clone, Copy)]
@@ -24,13 +24,7 @@ pub(crate) fn filter(_db: &Database, view_id: u32) -> ViewFilter {
 }
 
 /// Rights that make an object visible.
-const VISIBLE: u32 = privilege::READ
-    | privilege::WRITE
-    | privilege::EXECUTE
-    | privilege::CREATE
-    | privilege::DROP
-    | privilege::ALTER
-    | privilege::GRANT;
+const VISIBLE: u32 = privilege::READ | privilege::WRITE | privilege::DROP | privilege::ALTER;
 
 impl ViewFilter {
     /// Whether the view shows this row.
@@ -43,35 +37,51 @@ impl ViewFilter {
     }
 
     fn shows_to(&self, db: &Database, user: &User, row: &Row<'_>) -> crate::base::Result<bool> {
-        let may = |kind: ObjectKind, object_id: u32| {
-            let access = user.access(&Object::Entity(kind))
-                | user.access(&Object::One(kind, object_id))
-                | user.universal_access();
-            access & VISIBLE & !privilege::EXECUTE != 0
-                || (kind == ObjectKind::Function && access & privilege::EXECUTE != 0)
+        // Who may read the source of a view sees all of it.
+        let reads =
+            |source| user.access(&Object::One(ObjectKind::Space, source)) & privilege::READ != 0;
+        let universal = user.universal_access();
+        let may = |kind: ObjectKind, object_id: u32, visible: u32| {
+            let own =
+                user.access(&Object::Entity(kind)) | user.access(&Object::One(kind, object_id));
+            universal & (visible | privilege::GRANT) | (own & visible) != 0
         };
         let shows_space = |space_id: u32| {
-            let owned = db
-                .schema()
-                .space(space_id)
-                .is_some_and(|space| space.definition().owner == self.uid || space.id() == 0);
-            owned || may(ObjectKind::Space, space_id)
+            let space = db.schema().space(space_id);
+            space.is_some_and(|space| space.definition().owner == self.uid)
+                || may(ObjectKind::Space, space_id, VISIBLE)
+        };
+        // What can be executed is visible to those who may.
+        let shows_object = |kind, owner: u32, object_id| {
+            owner == self.uid || may(kind, object_id, VISIBLE | privilege::EXECUTE)
         };
         Ok(match self.view_id {
-            id::VSPACE | id::VINDEX => shows_space(row.u32(0)?),
-            id::VFUNC => row.u32(1)? == self.uid || may(ObjectKind::Function, row.u32(0)?),
-            id::VSEQUENCE => row.u32(1)? == self.uid || may(ObjectKind::Sequence, row.u32(0)?),
-            id::VSPACE_SEQUENCE => {
-                shows_space(row.u32(0)?) && may(ObjectKind::Sequence, row.u32(1)?)
+            id::VSPACE => reads(id::SPACE) || shows_space(row.u32(0)?),
+            id::VINDEX => reads(id::INDEX) || shows_space(row.u32(0)?),
+            id::VSPACE_SEQUENCE => reads(id::SPACE_SEQUENCE) || shows_space(row.u32(0)?),
+            id::VFUNC => {
+                reads(id::FUNC) || shows_object(ObjectKind::Function, row.u32(1)?, row.u32(0)?)
+            }
+            id::VSEQUENCE => {
+                reads(id::SEQUENCE) || shows_object(ObjectKind::Sequence, row.u32(1)?, row.u32(0)?)
             }
             id::VUSER => {
                 let uid = row.u32(0)?;
-                let may_read = user.universal_access() & privilege::READ != 0;
-                may_read || uid == self.uid || row.u32(1)? == self.uid || user.has_role(uid)
+                let (own, is_role) = (row.u32(1)? == self.uid, row.str(3)? == "role");
+                let kind = if is_role { ObjectKind::Role } else { ObjectKind::User };
+                reads(id::USER)
+                    || own
+                    || uid == self.uid
+                    || uid == PUBLIC
+                    || universal & (VISIBLE | privilege::GRANT) != 0
+                    || user.access(&Object::Entity(kind)) & VISIBLE != 0
+                    || (is_role && user.has_role(uid))
             }
             id::VPRIV => {
-                let may_read = user.universal_access() & privilege::READ != 0;
-                may_read || row.u32(0)? == self.uid || row.u32(1)? == self.uid
+                reads(id::PRIV)
+                    || universal & VISIBLE != 0
+                    || row.u32(0)? == self.uid
+                    || row.u32(1)? == self.uid
             }
             _ => true,
         })

@@ -4,7 +4,7 @@ local net_box = require('net.box')
 local tap = require('tap')
 
 local test = tap.test('security')
-test:plan(43)
+test:plan(45)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -70,6 +70,13 @@ user.passwd('alice', 'second')
 test:is(message(user.passwd, 'alice', 'Aa1!'), old, 'the one before')
 test:is(message(alice.eval, alice, 'box.schema.user.passwd("second")'), old,
     'by the user, too')
+user.passwd('nobody', 'hidden')
+test:is(message(alice.eval, alice, 'box.schema.user.passwd("nobody", "hidden")'),
+    "User 'nobody' is not found", 'others are not guessed')
+user.grant('alice', 'read', 'space', '_user')
+test:is(message(alice.eval, alice, 'box.schema.user.passwd("nobody", "hidden")'),
+    "Write access to space '_user' is denied for user 'alice'", 'nor by who may read')
+user.revoke('alice', 'read', 'space', '_user')
 alice:close()
 user.passwd('alice', 'third')
 test:is(#box.space._user.index.name:get('alice').auth_history, 2, 'two are kept')

@@ -67,6 +67,10 @@ end
 local function change_password(uid, password, level)
     local _user = box.space[box.schema.USER_ID]
     local history = box.session.su('admin', auth_history, uid)
+    if next(history) ~= nil then
+        -- Whoever may not change a password may not compare it with others either.
+        call_at(level + 1, _user.update, _user, {uid}, {})
+    end
     check_password(password, history, level + 1)
     call_at(level + 1, _user.update, _user, {uid},
         {{'=', 5, auth_data(password)}, {'=', 6, history}, {'=', 7, now()}})
