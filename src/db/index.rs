@@ -325,6 +325,13 @@ impl Steps {
         }
     }
 
+    /// Says how many tuples will be asked for, most likely.
+    pub fn expect(&mut self, count: u64) {
+        if let Steps::Disk(steps) = self {
+            steps.tuples.expect(usize::try_from(count).unwrap_or(usize::MAX));
+        }
+    }
+
     /// Whether the next step may yield.
     #[inline]
     pub fn may_yield(&self) -> bool {

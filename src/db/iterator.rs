@@ -189,6 +189,7 @@ impl Database {
             (store, filter) => {
                 drop(store);
                 let mut steps = source_space.iterate(&source, iterator, key, after, 0)?;
+                steps.expect(options.limit.saturating_add(options.offset));
                 std::iter::from_fn(|| steps.next_tuple().transpose())
                     .filter(|found| match (found, filter) {
                         (Ok(tuple), Some(filter)) => filter.shows(self, tuple),

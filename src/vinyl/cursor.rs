@@ -123,12 +123,18 @@ impl Reader {
         let _pin = self.engine.pin(snapshot.sequence());
         let row = store.get(index.generation(), Some(&snapshot), key)?;
         self.check()?;
-        let row = match self.look_up(index, key).and_then(known_row) {
-            Some(row) => row,
-            None => row,
-        };
+        Ok(self.settle(index, key, row))
+    }
+
+    /// The row of a key of which the store had `row` at a snapshot that the overlays go with.
+    fn settle(&self, index: &Index, key: &Bytes, row: Option<Bytes>) -> Option<Bytes> {
+        let own = self.transaction.as_ref().and_then(|one| one.written(index, key));
+        if let Some(row) = own.and_then(known_row) {
+            return row;
+        }
+        let found = self.look_up(index, key).and_then(known_row).unwrap_or(row);
         self.note_key(index, key);
-        Ok(row)
+        found
     }
 
     /// Steps through a range, descending if `is_reverse`.
@@ -141,6 +147,8 @@ impl Reader {
             range,
             is_reverse,
             rows: VecDeque::new(),
+            primary: None,
+            primary_rows: VecDeque::new(),
             sequence: 0,
             state: Rows::Unread,
             row_count: ROW_COUNT_FIRST,
@@ -177,6 +185,10 @@ pub struct Cursor {
     is_reverse: bool,
     /// The next rows in the store.
     rows: VecDeque<Row>,
+    /// Where the tuples are, if their rows are to be read along.
+    primary: Option<Rc<Index>>,
+    /// For each of the next rows what the primary index has, at the same snapshot.
+    primary_rows: VecDeque<Option<Bytes>>,
     /// What their snapshot surely shows.
     sequence: u64,
     state: Rows,
@@ -184,19 +196,29 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// Says how many rows will be asked for, most likely.
+    pub fn expect(&mut self, count: usize) {
+        self.row_count = count.clamp(1, ROW_COUNT_MAX);
+    }
+
     /// The next row. Yields.
     pub fn next_row(&mut self) -> Result<Option<Row>> {
+        Ok(self.next_pair()?.map(|(row, _)| row))
+    }
+
+    /// The next row, and what the primary index had for it when the store was read. Yields.
+    fn next_pair(&mut self) -> Result<Option<(Row, Option<Option<Bytes>>)>> {
         loop {
             self.fetch()?;
             if self.range.is_empty() {
                 return Ok(None);
             }
-            let Some((key, change)) = self.step() else { return Ok(None) };
+            let Some((key, change, along)) = self.step() else { return Ok(None) };
             if let Some(Some(row)) = known_row(change) {
                 let counters = self.index.counters();
                 counters.rows.set(counters.rows.get() + 1);
                 counters.bytes.set(counters.bytes.get() + (key.len() + row.len()) as u64);
-                return Ok(Some((key, row)));
+                return Ok(Some(((key, row), along)));
             }
         }
     }
@@ -209,6 +231,7 @@ impl Cursor {
             self.reader.check()?;
             if self.state != Rows::Unread && self.sequence < engine.floor() {
                 self.rows.clear();
+                self.primary_rows.clear();
                 self.state = Rows::Unread;
             }
             let has_enough = match self.state {
@@ -234,6 +257,11 @@ impl Cursor {
                 count,
             )?;
             self.state = if rows.len() < count { Rows::Complete } else { Rows::Partial };
+            if let Some(primary) = &self.primary {
+                let keys: Vec<Bytes> = rows.iter().map(|(_, key)| key.clone()).collect();
+                let found = engine.store().get_many(primary.generation(), Some(&snapshot), &keys);
+                self.primary_rows = found?.into();
+            }
             self.rows = rows.into();
             self.sequence = snapshot.sequence();
             self.row_count = (count * 4).min(ROW_COUNT_MAX);
@@ -241,7 +269,7 @@ impl Cursor {
     }
 
     /// Passes the next key that has a row or a change, and notes what was read; `None` at the end.
-    fn step(&mut self) -> Option<(Bytes, Change)> {
+    fn step(&mut self) -> Option<(Bytes, Change, Option<Option<Bytes>>)> {
         let (range, is_reverse) = (&self.range, self.is_reverse);
         let transaction = self.reader.transaction.as_ref();
         let own = transaction.and_then(|one| one.first_written(&self.index, range, is_reverse));
@@ -255,16 +283,23 @@ impl Cursor {
         {
             found = Some(other);
         }
+        let mut along = None;
         if let Some((key, _)) = self.rows.front() {
             match &found {
                 Some(nearer) if is_before(&nearer.0, key) => {}
-                Some(same) if same.0 == *key => drop(self.rows.pop_front()),
-                _ => found = self.rows.pop_front().map(|(key, row)| (key, Change::Put(row))),
+                Some(same) if same.0 == *key => {
+                    self.rows.pop_front();
+                    self.primary_rows.pop_front();
+                }
+                _ => {
+                    found = self.rows.pop_front().map(|(key, row)| (key, Change::Put(row)));
+                    along = self.primary_rows.pop_front();
+                }
             }
         }
         let passed = found.as_ref().map(|(key, _)| key.clone());
         self.pass(passed);
-        found
+        found.map(|(key, change)| (key, change, along))
     }
 
     /// Notes that everything up to this key was read, all of it if there is none.
@@ -309,15 +344,25 @@ impl Tuples {
         range: Range,
         is_reverse: bool,
     ) -> Tuples {
-        Tuples { cursor: reader.scan(index, range, is_reverse), primary: primary.cloned() }
+        let mut cursor = reader.scan(index, range, is_reverse);
+        cursor.primary = primary.cloned();
+        Tuples { cursor, primary: primary.cloned() }
+    }
+
+    /// Says how many tuples will be asked for, most likely.
+    pub fn expect(&mut self, count: usize) {
+        self.cursor.expect(count);
     }
 
     /// The bytes of the next tuple. Yields.
     pub fn next_tuple(&mut self) -> Result<Option<Bytes>> {
         loop {
-            let Some((key, row)) = self.cursor.next_row()? else { return Ok(None) };
+            let Some(((key, row), along)) = self.cursor.next_pair()? else { return Ok(None) };
             let Some(primary) = &self.primary else { return Ok(Some(row)) };
-            let found = self.cursor.reader.get(primary, &row)?;
+            let found = match along {
+                Some(tuple) => self.cursor.reader.settle(primary, &row, tuple),
+                None => self.cursor.reader.get(primary, &row)?,
+            };
             let index = &self.cursor.index;
             match found {
                 Some(tuple) if key::of_data(index.def(), &tuple) == key => return Ok(Some(tuple)),

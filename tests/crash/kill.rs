@@ -197,6 +197,22 @@ fn killed_writers_lose_nothing_on_disk() {
 }
 
 #[test]
+fn killed_alterations_on_disk_are_whole_or_not_there() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for seed in 0..2 * rounds() {
+        let mut command = lycosa("alter.lua");
+        command.arg(seed.to_string()).current_dir(folder.path());
+        let output = command.output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let is_killed = output.status.code().is_none();
+        assert!(
+            is_killed && said.starts_with("found") && !said.contains("bad"),
+            "{seed}: {output:?}"
+        );
+    }
+}
+
+#[test]
 fn kill_during_bootstrap_and_recovery_changes_nothing() {
     let mut random = Random::new("bootstrap and recovery");
     let mut scene = Scene::new(json!({ "checkpoint_interval": 0, "wal_max_size": 65536 }));
