@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::fiber;
 
 use super::batch::BatchState;
+use super::session_setting::SessionSettings;
 use super::transaction::Transaction;
 use super::user::ADMIN;
 
@@ -22,12 +23,29 @@ pub(crate) struct Context {
     pub user: Cell<u32>,
     /// How statements of this fiber commit.
     pub batch: BatchState,
+    /// The settings of the session that the fiber works for.
+    settings: RefCell<Rc<SessionSettings>>,
 }
 
 impl Context {
     fn new() -> Context {
         let user = Cell::new(ADMIN);
-        Context { transaction: RefCell::new(None), user, batch: BatchState::default() }
+        Context {
+            transaction: RefCell::new(None),
+            user,
+            batch: BatchState::default(),
+            settings: RefCell::default(),
+        }
+    }
+
+    /// The settings of the session.
+    pub fn settings(&self) -> Rc<SessionSettings> {
+        self.settings.borrow().clone()
+    }
+
+    /// Works for the session with these settings from now on.
+    pub fn set_settings(&self, settings: Rc<SessionSettings>) {
+        self.settings.replace(settings);
     }
 
     /// The transaction under way.

@@ -63,7 +63,7 @@ pub mod security;
 mod sequence;
 mod sequence_field;
 mod session;
-mod session_setting;
+pub mod session_setting;
 mod space;
 mod space_definition;
 mod statistics;

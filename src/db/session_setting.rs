@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::base::error::Result;
 use crate::client_error;
@@ -16,6 +17,7 @@ use crate::value::mp::{Kind, Reader, write_array_len, write_bool, write_str};
 use crate::xrow::Request;
 use crate::xrow::iproto::kind;
 
+use super::context;
 use super::database::Database;
 use super::iterator::{SelectOptions, Selection, key_parts};
 use super::space::Space;
@@ -39,16 +41,25 @@ enum Default {
     Text(&'static str),
 }
 
-thread_local! {
-    /// What differs from the defaults, as MessagePack.
-    static CHANGED: RefCell<BTreeMap<&'static str, Vec<u8>>> = RefCell::default();
+/// What one session has set: what differs from the defaults, as MessagePack.
+#[derive(Default)]
+pub struct SessionSettings(RefCell<BTreeMap<&'static str, Vec<u8>>>);
+
+/// The settings of the session that the running fiber works for.
+pub fn current() -> Rc<SessionSettings> {
+    context::current().settings()
+}
+
+/// Has the running fiber work for the session with these settings.
+pub fn set_current(settings: Rc<SessionSettings>) {
+    context::current().set_settings(settings);
 }
 
 fn row(name: &'static str, default: Default) -> Result<Tuple> {
     let mut row = Vec::new();
     write_array_len(&mut row, 2);
     write_str(&mut row, name.as_bytes());
-    let changed = CHANGED.with_borrow(|changed| changed.get(name).cloned());
+    let changed = current().0.borrow().get(name).cloned();
     match (changed, default) {
         (Some(value), _) => row.extend_from_slice(&value),
         (None, Default::Flag(flag)) => write_bool(&mut row, flag),
@@ -132,7 +143,7 @@ impl Database {
             return Err(client_error!(ER_SESSION_SETTING_INVALID_VALUE, *name, expected));
         }
         let value = reader.rest().to_vec();
-        CHANGED.with_borrow_mut(|changed| changed.insert(name, value));
+        current().0.borrow_mut().insert(name, value);
         row(name, *default).map(Some)
     }
 }

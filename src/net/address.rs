@@ -8,6 +8,8 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use socket2::SockAddr;
+
 use crate::fiber;
 
 /// An address of a socket.
@@ -26,6 +28,11 @@ impl fmt::Display for Address {
             Address::Unix(path) => write!(f, "unix/:{}", path.display()),
         }
     }
+}
+
+/// The address of a client as `box.session.peer` shows it.
+pub(super) fn show(peer: &SockAddr) -> String {
+    peer.as_socket().map_or("unix/:(socket)".to_owned(), |peer| peer.to_string())
 }
 
 /// The first address of a host, looked up aside. Yields.

@@ -24,7 +24,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-use super::address::Address;
+use super::address::{self, Address};
 use super::listen;
 
 /// A connected socket.
@@ -158,6 +158,14 @@ impl Stream {
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         let address = self.socket.get_ref().local_addr()?.as_socket();
         address.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+
+    /// The address of the other side, as it is shown.
+    pub fn peer(&self) -> String {
+        self.socket
+            .get_ref()
+            .peer_addr()
+            .map_or_else(|_| String::new(), |peer| address::show(&peer))
     }
 
     /// Whether bytes are sent as they are.

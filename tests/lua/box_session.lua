@@ -5,7 +5,7 @@ local tap = require('tap')
 box.cfg{}
 
 local test = tap.test('box_session')
-test:plan(27)
+test:plan(37)
 
 local session = box.session
 test:is(session.type(), 'background', 'the main fiber has a background session')
@@ -65,5 +65,53 @@ session.settings.sql_seq_scan = false
 test:is(session.settings.sql_seq_scan, false, 'settings change')
 test:is(message(function() session.settings.sql_seq_scan = 5 end),
     'Session setting sql_seq_scan expected a value of type boolean', 'within their type')
+
+--
+-- Settings belong to a session
+--
+
+local other = fiber.new(function()
+    local before = session.settings.sql_seq_scan
+    session.settings.sql_default_engine = 'vinyl'
+    fiber.yield()
+    return before, session.settings.sql_default_engine
+end)
+other:set_joinable(true)
+local _, before, engine = other:join()
+test:is_deeply({before, engine}, {true, 'vinyl'}, 'another session has its own')
+test:is(session.settings.sql_default_engine, 'memtx', 'which are nobody else\'s')
+box.schema.user.grant('guest', 'execute', 'universe')
+box.cfg{listen = '127.0.0.1:0'}
+local net_box = require('net.box')
+local one, two = net_box.connect(box.info.listen), net_box.connect(box.info.listen)
+one:eval('box.session.settings.error_marshaling_enabled = true')
+local code = 'return box.session.settings.error_marshaling_enabled'
+test:is_deeply({one:eval(code), two:eval(code)}, {true, false}, 'as those of connections')
+
+--
+-- Connections that Lua has accepted
+--
+
+local function refused(options)
+    return message(session.new, options)
+end
+test:is(refused('x'), 'options should be a table', 'options')
+test:is(refused({}), "options parameter 'fd' is mandatory", 'fd')
+test:is(refused({fd = 1.5}), "options parameter 'fd' must be nonnegative integer", 'a whole one')
+test:is(refused({fd = 0, user = 'nobody'}), "User 'nobody' is not found", 'user')
+test:is(refused({fd = 99999}), 'fd: Bad file descriptor', 'a descriptor that is none')
+test:is(refused({fd = 0, type = 'text'}),
+    "invalid session type 'text', the only supported type is 'binary'", 'type')
+local socket = require('socket')
+local server = socket.tcp_server('127.0.0.1', 0, function(client)
+    session.new({fd = client:fd(), user = 'admin', storage = {value = 7}})
+    client:detach()
+end)
+local connection = net_box.connect('127.0.0.1', server:name().port)
+test:is_deeply({connection:eval('return box.session.user(), box.session.storage.value, '
+    .. 'box.session.type(), box.session.peer()')},
+    {'admin', 7, 'binary', connection:eval('return box.session.peer()')}, 'a session of its own')
+connection:close()
+server:close()
 
 os.exit(test:check() and 0 or 1)

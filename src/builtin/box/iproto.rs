@@ -14,13 +14,17 @@ mod packet;
 mod request;
 
 use std::cell::RefCell;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::session::{Session, SessionKind};
+use super::space::database;
 use super::stat::Traffic;
 use super::tls;
 use crate::base::error::{Error, Result};
+use crate::db::GUEST;
 use crate::lua::{Context, Kind, Module};
 use crate::net::address::{self, Address};
 use crate::net::iproto::{Connection, Endpoint, Limits, Server, Service};
@@ -66,6 +70,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
     packet::add(client::add(call::add(module)))
         .function("iproto_listen", lua_iproto_listen)
         .function("iproto_reload_tls", lua_iproto_reload_tls)
+        .function("iproto_adopt", lua_iproto_adopt)
         .function("iproto_addresses", lua_iproto_addresses)
         .function("iproto_configure", lua_iproto_configure)
         .function("iproto_stop", lua_iproto_stop)
@@ -114,6 +119,35 @@ fn lua_iproto_reload_tls(cx: Context<'_>) -> Result<usize> {
     let endpoints = endpoints(cx)?;
     server().set_tls(endpoints.into_iter().map(|(_, tls)| tls).collect());
     Ok(0)
+}
+
+/// `iproto_adopt(descriptor, user or nil, storage or nil)`: serves a connection that is made
+/// already, whose descriptor is the server's from now on; the id of its session.
+fn lua_iproto_adopt(cx: Context<'_>) -> Result<usize> {
+    let descriptor = i32::try_from(cx.check_integer(1)?)
+        .map_err(|_| Error::illegal_params("fd should be a descriptor"))?;
+    let user = match cx.opt_bytes(2)? {
+        Some(name) => {
+            let name = String::from_utf8_lossy(name);
+            database()?.users().find_by_name(&name)?.definition().uid
+        }
+        None => GUEST,
+    };
+    // SAFETY: it only asks whether there is such a descriptor.
+    if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } < 0 {
+        return Err(Error::system("fd", &std::io::Error::last_os_error()));
+    }
+    // SAFETY: the caller gives the descriptor away, as `box.session.new` says.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let session = Session::new(SessionKind::Binary, user);
+    if cx.kind(3) == Kind::Table {
+        cx.push_value(3);
+        session.set_storage(cx.reference());
+    }
+    let id = server().adopt(socket).map_err(|error| Error::system("fd", &error))?;
+    cx.push_uint64(session.id());
+    client::keep_session(id, session);
+    Ok(1)
 }
 
 /// `iproto_addresses()`: where it listens.

@@ -108,7 +108,8 @@ session.settings = setmetatable({}, {
 
 local NEW_OPTIONS = {type = 'string', fd = 'number', user = 'string', storage = 'table'}
 
--- Serves a connection that Lua code accepted.
+-- Serves a connection that Lua code accepted, over its descriptor, which is the server's from now
+-- on.
 function session.new(options)
     options = options or {}
     check.options(options, NEW_OPTIONS, 2)
@@ -116,7 +117,14 @@ function session.new(options)
         check.refuse(("invalid session type '%s', the only supported type is 'binary'"):format(
             options.type), 2)
     end
-    box.error(box.error.UNSUPPORTED, 'Lycosa', 'box.session.new', 2)
+    check.configured(2)
+    local fd = options.fd
+    if fd == nil then
+        check.refuse("options parameter 'fd' is mandatory", 2)
+    elseif fd < 0 or fd >= 2 ^ 31 or fd ~= math.floor(fd) then
+        check.refuse("options parameter 'fd' must be nonnegative integer", 2)
+    end
+    check.call_at(2, native.iproto_adopt, fd, options.user, options.storage)
 end
 
 return setmetatable(session, {__index = function(_, key)

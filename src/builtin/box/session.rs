@@ -21,6 +21,7 @@ use crate::client_error;
 use crate::db::Database;
 use crate::db::access::{effective_user, set_effective_user};
 use crate::db::authentication::{self, Proof, check_session};
+use crate::db::session_setting::{self, SessionSettings};
 use crate::fiber;
 use crate::lua::{self, Context, Kind, Module, Reference};
 
@@ -80,6 +81,8 @@ pub struct Session {
     push: RefCell<Option<Push>>,
     /// `box.session.storage`.
     storage: RefCell<Option<Reference>>,
+    /// `box.session.settings`.
+    settings: RefCell<Rc<SessionSettings>>,
 }
 
 /// The session of a fiber, and the number of the request that the fiber works on: several fibers
@@ -108,6 +111,7 @@ impl Session {
             user: Cell::new(user),
             push: RefCell::default(),
             storage: RefCell::default(),
+            settings: RefCell::default(),
         });
         SESSIONS.with_borrow_mut(|sessions| sessions.insert(id, Rc::downgrade(&session)));
         session
@@ -133,6 +137,11 @@ impl Session {
         self.user.set(user);
     }
 
+    /// Sets `box.session.storage`, a table.
+    pub fn set_storage(&self, storage: Reference) {
+        self.storage.replace(Some(storage));
+    }
+
     /// Sets the descriptor and the address of the client.
     pub fn set_peer(&self, fd: i32, peer: Option<String>) {
         self.fd.set(fd);
@@ -147,6 +156,7 @@ impl Session {
     /// Makes it the session of the running fiber, which from now on acts for its user.
     pub fn enter(self: &Rc<Session>) {
         set_effective_user(self.user.get());
+        session_setting::set_current(self.settings.borrow().clone());
         if !fiber::in_fiber() {
             OUTSIDE.set(Some(self.clone()));
             return;
@@ -179,6 +189,8 @@ pub fn current() -> Rc<Session> {
         return current.0.borrow().clone();
     }
     let session = Session::new(SessionKind::Background, ADMIN);
+    // What the fiber has set before anybody asked for its session.
+    session.settings.replace(session_setting::current());
     fiber.set_local(Rc::new(Current(RefCell::new(session.clone()), Cell::new(0))));
     session
 }

@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use super::work::Work;
 use crate::base::error::{Error, Result};
 use crate::base::limits::IPROTO_CONNECTION_COUNT_MAX;
 use crate::fiber::{self, Cond, Fiber};
-use crate::net::{Address, Stream, listen};
+use crate::net::{Address, Stream, address, listen};
 
 /// Serves connections.
 pub trait Service: 'static {
@@ -213,6 +214,13 @@ impl Server {
         }
     }
 
+    /// Serves a connection that somebody else accepted; returns its number.
+    pub fn adopt(&self, socket: OwnedFd) -> io::Result<u64> {
+        let stream = Stream::adopt(socket)?;
+        let peer = stream.peer();
+        start(&self.shared, stream, peer, &self.service)
+    }
+
     fn close_listeners(&self) {
         let listeners = self.listeners.take();
         listeners.into_iter().for_each(Listener::close);
@@ -261,8 +269,7 @@ impl Server {
 
 async fn next(socket: &listen::Listener) -> io::Result<(Stream, String)> {
     let (stream, peer) = socket.next().await?;
-    let peer = peer.as_socket().map_or("unix/:(socket)".to_owned(), |peer| peer.to_string());
-    Ok((stream, peer))
+    Ok((stream, address::show(&peer)))
 }
 
 fn accept(shared: &Rc<Shared>, socket: &listen::Listener, service: &Rc<dyn Service>) {
@@ -273,19 +280,21 @@ fn accept(shared: &Rc<Shared>, socket: &listen::Listener, service: &Rc<dyn Servi
             }
             shared.ended.wait_timeout(listen::ACCEPT_PAUSE);
         }
-        if !listen::accept(next(socket), |(stream, peer)| start(shared, stream, peer, service)) {
+        if !listen::accept(next(socket), |(stream, peer)| {
+            start(shared, stream, peer, service).map(drop)
+        }) {
             return;
         }
     }
 }
 
-/// Starts serving a connection.
+/// Starts serving a connection; returns its number.
 fn start(
     shared: &Rc<Shared>,
     stream: Stream,
     peer: String,
     service: &Rc<dyn Service>,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     add(&shared.counters.connections, 1);
     let id = shared.last_id.get() + 1;
     shared.last_id.set(id);
@@ -305,5 +314,5 @@ fn start(
         shared.connections.borrow_mut().remove(&id);
         shared.ended.broadcast();
     });
-    Ok(())
+    Ok(id)
 }

@@ -31,6 +31,8 @@ use crate::xrow::iproto::kind;
 thread_local! {
     /// Clients by the id of their session.
     static CLIENTS: RefCell<HashMap<u64, Weak<Client>>> = RefCell::default();
+    /// Sessions made for connections that Lua has accepted, by the connection's number.
+    static ADOPTED: RefCell<HashMap<u64, Rc<Session>>> = RefCell::default();
     /// `watch(session id, key, sync)`, `unwatch(session id, key)`, `forget(session id)` of the Lua
     /// half.
     static WATCHERS: RefCell<Option<[Rc<Reference>; 3]>> = const { RefCell::new(None) };
@@ -108,7 +110,8 @@ pub(super) fn schema_version() -> u64 {
 
 /// Greets a client and makes its session; `None` if a trigger refuses it.
 pub(super) fn connect(connection: &Rc<Connection>) -> Option<Rc<dyn iproto::Client>> {
-    let session = Session::new(SessionKind::Binary, GUEST);
+    let adopted = ADOPTED.with_borrow_mut(|adopted| adopted.remove(&connection.id));
+    let session = adopted.unwrap_or_else(|| Session::new(SessionKind::Binary, GUEST));
     session.set_peer(connection.descriptor(), Some(connection.peer.clone()));
     session.enter();
     let mut salt = [0; greeting::SALT_SIZE];
@@ -140,6 +143,11 @@ pub(super) fn connect(connection: &Rc<Connection>) -> Option<Rc<dyn iproto::Clie
         return None;
     }
     Some(client)
+}
+
+/// Keeps a session for a connection that will be greeted soon.
+pub(super) fn keep_session(connection: u64, session: Rc<Session>) {
+    ADOPTED.with_borrow_mut(|adopted| adopted.insert(connection, session));
 }
 
 /// Has `box.session.push` send a chunk with the number of the request that the fiber works on.
