@@ -114,12 +114,12 @@ impl Reader {
         }
         let store = self.engine.store();
         let view = self.transaction.as_ref().and_then(|one| one.view());
-        let snapshot = view.as_ref().map(|view| &view.snapshot);
-        if let Some(row) = store.get_cached(index.generation(), snapshot, key) {
+        let snapshot = view.as_ref().map(|view| view.snapshot());
+        if let Some(row) = store.get_cached(index.generation(), snapshot.as_ref(), key) {
             self.note_key(index, key);
             return Ok(row);
         }
-        let snapshot = snapshot.cloned().unwrap_or_else(|| store.snapshot());
+        let snapshot = snapshot.unwrap_or_else(|| store.snapshot());
         let _pin = self.engine.pin(snapshot.sequence());
         let row = store.get(index.generation(), Some(&snapshot), key)?;
         self.check()?;
@@ -150,6 +150,7 @@ impl Reader {
             primary: None,
             primary_rows: VecDeque::new(),
             sequence: 0,
+            is_exact: false,
             state: Rows::Unread,
             row_count: ROW_COUNT_FIRST,
         }
@@ -191,6 +192,8 @@ pub struct Cursor {
     primary_rows: VecDeque<Option<Bytes>>,
     /// What their snapshot surely shows.
     sequence: u64,
+    /// Whether that is all that the reader sees.
+    is_exact: bool,
     state: Rows,
     row_count: usize,
 }
@@ -229,7 +232,7 @@ impl Cursor {
         engine.trim();
         loop {
             self.reader.check()?;
-            if self.state != Rows::Unread && self.sequence < engine.floor() {
+            if self.state != Rows::Unread && !self.is_exact && self.sequence < engine.floor() {
                 self.rows.clear();
                 self.primary_rows.clear();
                 self.state = Rows::Unread;
@@ -244,9 +247,10 @@ impl Cursor {
             }
             let view = self.reader.transaction.as_ref().and_then(|one| one.view());
             let snapshot = match &view {
-                Some(view) => view.snapshot.clone(),
+                Some(view) => view.snapshot(),
                 None => engine.store().snapshot(),
             };
+            let is_exact = view.is_some_and(|view| view.is_exact());
             let _pin = engine.pin(snapshot.sequence());
             let (generation, count) = (self.index.generation(), self.row_count);
             let rows = engine.store().scan(
@@ -264,6 +268,7 @@ impl Cursor {
             }
             self.rows = rows.into();
             self.sequence = snapshot.sequence();
+            self.is_exact = is_exact;
             self.row_count = (count * 4).min(ROW_COUNT_MAX);
         }
     }

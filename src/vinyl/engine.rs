@@ -3,7 +3,8 @@
 //! A transaction that is to be committed is prepared: those whose reads it overwrites go to a read
 //! view or are aborted, and its changes enter the overlays. When the log has its rows, it is committed:
 //! the changes are submitted to the store, which applies them in the background. When the store shows
-//! them to all, they leave the overlays. A transaction that the log lost is taken out of the overlays,
+//! them to all, they leave the overlays. A read view gets a snapshot of its own as soon as the store has
+//! exactly what it shows, so a long one does not keep the overlays. A transaction that the log lost is taken out of the overlays,
 //! and who has read what it wrote is aborted.
 //!
 //! # Invariants
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 
 use super::index::Index;
-use super::store::{Snapshot, Store};
+use super::store::{Mark, Snapshot, Store};
 use super::transaction::{Transaction, Visibility};
 use super::{Bytes, Change, Options, Position, Write};
 use crate::base::Result;
@@ -79,10 +80,34 @@ pub struct Usage {
 
 /// One state of the past.
 pub(super) struct ReadView {
-    pub snapshot: Snapshot,
+    snapshot: RefCell<Snapshot>,
     /// It shows everything prepared up to here.
     pub upto: u64,
-    _pin: Pin,
+    /// As long as the snapshot may not show all of that, the overlays do.
+    pin: RefCell<Option<Pin>>,
+    /// What is to become the snapshot, when it is made.
+    mark: RefCell<Option<Rc<Mark>>>,
+}
+
+impl ReadView {
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Whether the snapshot shows the view's state without the overlays.
+    pub fn is_exact(&self) -> bool {
+        self.pin.borrow().is_none()
+    }
+
+    /// Takes the snapshot that was wanted, if it is made: the overlays need not be kept any more.
+    fn settle(&self) {
+        let made = self.mark.borrow().as_ref().and_then(|mark| mark.snapshot());
+        if let Some(snapshot) = made {
+            *self.snapshot.borrow_mut() = snapshot;
+            self.mark.take();
+            self.pin.take();
+        }
+    }
 }
 
 /// Keeps the overlays as they are for a snapshot.
@@ -124,6 +149,8 @@ pub struct Engine {
     /// calls them.
     submitted: RefCell<VecDeque<(u64, u64)>>,
     pins: RefCell<BTreeMap<u64, usize>>,
+    /// Read views whose snapshots may not show all that they should.
+    views: RefCell<Vec<Weak<ReadView>>>,
     /// The overlays have nothing any more of what was submitted up to here.
     floor: Cell<u64>,
     activity: Activity,
@@ -141,6 +168,7 @@ impl Engine {
             history: RefCell::default(),
             submitted: RefCell::default(),
             pins: RefCell::default(),
+            views: RefCell::default(),
             floor: Cell::new(0),
             activity: Activity::default(),
         }))
@@ -221,6 +249,7 @@ impl Engine {
                 writes.push(Write { generation, key: key.clone(), change: change.clone() });
             });
             self.confirmed.set(number);
+            self.mark_views(number);
             let sequence = self.store.submit(position, writes);
             self.submitted.borrow_mut().push_back((number, sequence));
             self.trim();
@@ -259,7 +288,41 @@ impl Engine {
         let engine = transaction.engine();
         let snapshot = self.store.snapshot();
         let pin = engine.pin(snapshot.sequence());
-        transaction.set_view(Rc::new(ReadView { snapshot, upto, _pin: pin }));
+        let view = Rc::new(ReadView {
+            snapshot: RefCell::new(snapshot),
+            upto,
+            pin: RefCell::new(Some(pin)),
+            mark: RefCell::default(),
+        });
+        self.views.borrow_mut().push(Rc::downgrade(&view));
+        transaction.set_view(view);
+    }
+
+    /// Before this transaction is submitted, wants a snapshot for the views that do not see it: all
+    /// that they do see was submitted.
+    fn mark_views(&self, number: u64) {
+        if self.views.borrow().is_empty() {
+            return;
+        }
+        let mut mark = None;
+        for view in self.views.borrow().iter().filter_map(Weak::upgrade) {
+            if view.upto < number && view.mark.borrow().is_none() {
+                let mark = mark.get_or_insert_with(|| Rc::new(self.store.mark()));
+                *view.mark.borrow_mut() = Some(mark.clone());
+            }
+        }
+    }
+
+    /// Lets go of the overlays for views whose snapshots are made.
+    fn settle_views(&self) {
+        let mut views = std::mem::take(&mut *self.views.borrow_mut());
+        views.retain(|view| {
+            view.upgrade().is_some_and(|view| {
+                view.settle();
+                !view.is_exact()
+            })
+        });
+        self.views.borrow_mut().append(&mut views);
     }
 
     /// Keeps in the overlays what a snapshot of this sequence number may not show.
@@ -281,10 +344,13 @@ impl Engine {
 
     /// Takes out of the overlays what the store shows to everyone.
     pub(super) fn trim(&self) {
-        let mut submitted = self.submitted.borrow_mut();
-        if submitted.is_empty() {
+        if self.submitted.borrow().is_empty() {
             return;
         }
+        if !self.views.borrow().is_empty() {
+            self.settle_views();
+        }
+        let mut submitted = self.submitted.borrow_mut();
         let pinned = self.pins.borrow().keys().next().copied().unwrap_or(u64::MAX);
         let floor = self.store.applied().min(pinned);
         let mut history = self.history.borrow_mut();

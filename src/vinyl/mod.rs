@@ -1,4 +1,4 @@
-//! Tables on disk: the part of the engine vinyl that stands below transactions.
+//! The engine vinyl: tables on disk, and transactions above them.
 //!
 //! The trees are crate `fjall`'s. One fjall database holds all of an instance; each index has a
 //! tree (fjall's word is keyspace) of its own, whose keys are [`key`]'s bytes. What db calls an
@@ -19,6 +19,11 @@
 //! newest batches as wholes, and recovery replays the log from that vclock on. [`Store::persist`]
 //! makes all batches durable, so that a checkpoint may let older log files go.
 //!
+//! Above the store stand the overlays ([`Index`]): changes that are committed, or wait for the log, and
+//! that the store does not show to everyone yet. A [`Transaction`] has what it wrote and what it read;
+//! a [`Reader`] puts its writes, the overlay and the store together; the [`Engine`] decides conflicts
+//! and brings changes down. All that is bytes: spaces, formats and the log are `db`'s.
+//!
 //! # Invariants
 //! - fjall shows a prefix of what was submitted, never half of one submission, at any time and after
 //!   any crash.
@@ -30,11 +35,11 @@
 //!
 //! # Yields
 //! `Store::open`, `create`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
-//! `collect_garbage`, `compact`, `measure`. The others never.
+//! `collect_garbage`, `compact`, `measure`; `Engine::open`, `Reader::get`, the steps of `Cursor` and
+//! `Tuples`. The others never.
 //!
 //! # Not here
-//! Transactions, and the changes that are committed but not applied yet: a reader must look at those
-//! first.
+//! What a statement reads before it writes, and alterations: `db`.
 
 mod cache;
 mod cursor;

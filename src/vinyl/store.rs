@@ -11,8 +11,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,20 @@ pub struct Measure {
     pub filter_size: u64,
     /// Bytes of indexes of blocks that stay in memory.
     pub page_index_size: u64,
+}
+
+/// A snapshot that the writer makes when it comes to this place among the submissions.
+pub struct Mark {
+    sequence: u64,
+    snapshot: Arc<OnceLock<fjall::Snapshot>>,
+}
+
+impl Mark {
+    /// The snapshot, once it is made: of everything submitted before, and nothing else.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let inner = self.snapshot.get()?.clone();
+        Some(Snapshot { inner, sequence: self.sequence })
+    }
 }
 
 /// The trees of an instance.
@@ -297,6 +311,13 @@ impl Store {
         self.submitted.set(sequence);
         self.shared.submit(sequence, command);
         sequence
+    }
+
+    /// Has the writer make a snapshot of everything that was submitted until now. Never waits.
+    pub fn mark(&self) -> Mark {
+        let snapshot = Arc::default();
+        let sequence = self.submit_command(Command::Mark(Arc::clone(&snapshot)));
+        Mark { sequence, snapshot }
     }
 
     /// The sequence number of the newest submission.

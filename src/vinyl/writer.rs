@@ -109,6 +109,8 @@ pub(super) enum Command {
     },
     /// Everything up to here is known to be applied.
     Advance(Box<Vclock>),
+    /// A snapshot is wanted of what is submitted up to here, and nothing else.
+    Mark(Arc<OnceLock<fjall::Snapshot>>),
     /// A generation's record, as it is now.
     Record {
         key: [u8; 9],
@@ -292,8 +294,13 @@ impl Writer {
         while commands.peek().is_some() && !self.shared.lock_queue().is_closed {
             let mut batch = Batch::new(&self.shared.database, has_upserts);
             let mut last = 0;
+            let mut mark = None;
             for (sequence, command) in commands.by_ref() {
                 last = sequence;
+                if let Command::Mark(wanted) = command {
+                    mark = Some(wanted);
+                    break;
+                }
                 self.add(&mut batch, command)?;
                 if batch.inner.len() >= BATCH_COUNT_MAX {
                     break;
@@ -304,6 +311,9 @@ impl Writer {
             batch.inner.insert(&self.shared.meta, VCLOCK_KEY, vclock);
             self.wait_compaction(&batch.generations)?;
             batch.inner.commit()?;
+            if let Some(mark) = mark {
+                let _ = mark.set(self.shared.database.snapshot());
+            }
             self.shared.pending.fetch_sub(batch.size, Ordering::Relaxed);
             self.shared.applied.store(last, Ordering::Release);
             if self.shared.applied_signal.receiver_count() > 0 {
@@ -328,6 +338,7 @@ impl Writer {
                     self.vclock.set(replica_id, lsn);
                 }
             }
+            Command::Mark(_) => {}
             Command::Advance(vclock) => self.vclock.max_assign(&vclock),
             Command::Record { key, record: Some(record) } => {
                 batch.inner.insert(&self.shared.meta, key, record);
