@@ -6,7 +6,7 @@
 --
 -- A session keeps the ttl that it was added with, so that `Touch` and `Update` can renew it.
 -- Rows are {key, value, ttl, kind, lifetime} in space `sessions`, which lives on disk (engine vinyl)
--- unless the setting `engine` says otherwise when it is made. Works alone as `app.file`, too.
+-- unless the setting `engine` says otherwise when it is made, or there is no log (`wal.mode: none`). Works alone as `app.file`, too.
 
 local source = debug.getinfo(1, 'S').source
 local reload = package.loaded.reload or dofile((source:match('^@(.*/)') or '') .. 'reload.lua')
@@ -126,9 +126,15 @@ function Sessions:GC(seconds)
     return (expiring.collect(box.space[SPACE_NAME], seconds))
 end
 
+-- Where sessions are kept that are not kept anywhere yet. Without a log there is nothing on disk.
+local function engine()
+    local on_disk = box.cfg.wal_mode ~= 'none' and 'vinyl' or 'memtx'
+    return reload.settings('sessions').engine or on_disk
+end
+
 -- Makes the space and starts collecting. Again: does nothing.
 function Sessions:Init()
-    expiring.space(SPACE_NAME, reload.settings('sessions').engine or 'vinyl')
+    expiring.space(SPACE_NAME, engine())
     if self.stop_collector == nil then
         self.stop_collector = expiring.collector(SPACE_NAME)
     end
