@@ -11,18 +11,19 @@
 //! profiles; `--pipeline=16` measures that depth only.
 //!
 //! 50 connections of one thread keep a pipeline of 1 or 16 requests under way each: `ping`, `select`
-//! by key, `replace` (wal_mode = write), `call` of a function that adds two numbers. Each number is
-//! the median of runs that alternate between the two.
+//! by key, `replace` (wal_mode = write), `call` of a function that adds two numbers. The thread goes
+//! from connection to connection, reads the replies and sends the next requests, with nothing but
+//! these two calls of the system. Each number is the median of runs that alternate between the two;
+//! CPU is what all threads of the server used, in microseconds for each request.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lycosa::net::iproto::frame::{self, Frame};
 use lycosa::value::mp;
 use lycosa::xrow::iproto::{key, kind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const CONNECTION_COUNT: usize = 50;
 const KEY_COUNT: u64 = 100_000;
@@ -71,6 +72,17 @@ impl Server {
         BufReader::new(output).read_line(&mut line).expect("a line");
         let port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok());
         Some(Server { process, port: port.expect("a port"), _folder: folder })
+    }
+}
+
+impl Server {
+    /// Seconds of processor time that all its threads have used.
+    fn cpu_time(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let text = std::fs::read_to_string(path).expect("a living process");
+        let rest = text.rsplit(')').next().unwrap_or_default();
+        let ticks = rest.split_whitespace().skip(11).take(2);
+        ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
     }
 }
 
@@ -123,70 +135,77 @@ fn write_request(out: &mut Vec<u8>, operation: &str, number: u64) {
     out[start + 1..start + 5].copy_from_slice(&size.to_be_bytes());
 }
 
-/// Requests per second.
-fn run(port: u16, operation: &'static str, pipeline: usize, time: Duration) -> f64 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
-    let tasks = tokio::task::LocalSet::new();
+/// Requests per second, and microseconds of the server's processor time for each.
+fn run(server: &Server, operation: &str, pipeline: usize, time: Duration) -> (f64, f64) {
+    let mut clients: Vec<Client> =
+        (0..CONNECTION_COUNT as u64).map(|number| Client::connect(server.port, number)).collect();
+    let cpu = server.cpu_time();
     let start = Instant::now();
-    let clients: Vec<_> = (0..CONNECTION_COUNT as u64)
-        .map(|client| {
-            tasks.spawn_local(client_task(port, operation, pipeline, client, start + time))
-        })
-        .collect();
-    let count: u64 = tasks.block_on(&runtime, async {
-        let mut count = 0;
-        for client in clients {
-            count += client.await.expect("a client that ends");
+    for client in &mut clients {
+        client.send(operation, pipeline);
+    }
+    while start.elapsed() < time {
+        for client in &mut clients {
+            client.receive(pipeline);
+            client.send(operation, pipeline);
         }
-        count
-    });
-    count as f64 / start.elapsed().as_secs_f64()
+    }
+    for client in &mut clients {
+        client.receive(pipeline);
+    }
+    let elapsed = start.elapsed().as_secs_f64();
+    let count: u64 = clients.iter().map(|client| client.count).sum();
+    (count as f64 / elapsed, (server.cpu_time() - cpu) * 1e6 / count as f64)
 }
 
-async fn client_task(
-    port: u16,
-    operation: &'static str,
-    pipeline: usize,
-    client: u64,
-    end: Instant,
-) -> u64 {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
-    stream.set_nodelay(true).expect("an option");
-    let mut greeting = [0; 128];
-    stream.read_exact(&mut greeting).await.expect("a greeting");
-    let (mut request, mut reply) = (Vec::new(), Vec::new());
-    let mut count = 0;
-    while Instant::now() < end {
-        request.clear();
-        for number in 0..pipeline as u64 {
-            write_request(&mut request, operation, client * 1_000_003 + count + number);
+struct Client {
+    stream: TcpStream,
+    number: u64,
+    /// Requests answered.
+    count: u64,
+    request: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+impl Client {
+    fn connect(port: u16, number: u64) -> Client {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        stream.set_nodelay(true).expect("an option");
+        stream.read_exact(&mut [0; 128]).expect("a greeting");
+        Client { stream, number, count: 0, request: Vec::new(), reply: vec![0; 64 * 1024] }
+    }
+
+    fn send(&mut self, operation: &str, pipeline: usize) {
+        self.request.clear();
+        for step in 0..pipeline as u64 {
+            let number = self.number * 1_000_003 + self.count + step;
+            write_request(&mut self.request, operation, number);
         }
-        stream.write_all(&request).await.expect("a written request");
-        let mut missing = pipeline;
-        let mut position = 0;
-        reply.clear();
+        self.stream.write_all(&self.request).expect("a written request");
+    }
+
+    /// Waits for the replies, and checks that each is one of success.
+    fn receive(&mut self, pipeline: usize) {
+        let (mut end, mut position, mut missing) = (0, 0, pipeline);
         while missing > 0 {
-            match frame::find(&reply[position..]).expect("a packet") {
-                Frame::Packet(packet) => {
-                    // {0: 0, ...}: type OK.
-                    let type_at = position + packet.start + 3;
-                    assert_eq!(reply[type_at..type_at + 4], [0; 4], "an error");
-                    position += packet.end;
-                    missing -= 1;
-                }
-                Frame::Missing(_) => {
-                    stream.read_buf(&mut reply).await.expect("a reply");
-                }
+            end += self.stream.read(&mut self.reply[end..]).expect("a reply");
+            while let Frame::Packet(packet) =
+                frame::find(&self.reply[position..end]).expect("a packet")
+            {
+                // {0: 0, ...}: type OK.
+                let type_at = position + packet.start + 3;
+                assert_eq!(self.reply[type_at..type_at + 4], [0; 4], "an error");
+                position += packet.end;
+                missing -= 1;
             }
         }
-        count += pipeline as u64;
+        self.count += pipeline as u64;
     }
-    count
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn main() {
@@ -201,7 +220,10 @@ fn main() {
     let wanted: Vec<&'static str> =
         OPERATIONS.into_iter().filter(|name| arguments.iter().any(|it| it == name)).collect();
     let wanted = if wanted.is_empty() { OPERATIONS.to_vec() } else { wanted };
-    println!("| operation | pipeline | lycosa | tarantool | ratio |\n|---|---|---|---|---|");
+    println!(
+        "| operation | pipeline | lycosa | tarantool | ratio | CPU, lycosa | CPU, tarantool |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|");
     let executable = option("--server=").unwrap_or(env!("CARGO_BIN_EXE_lycosa"));
     let own = Server::start(executable, option("--threads=")).expect("our server");
     let is_alone = arguments.iter().any(|argument| argument == "--alone");
@@ -212,15 +234,16 @@ fn main() {
         for &pipeline in &pipelines {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             for _ in 0..runs {
-                ours.push(run(own.port, operation, pipeline, time));
-                if let Some(other) = &other {
-                    theirs.push(run(other.port, operation, pipeline, time));
-                }
+                ours.push(run(&own, operation, pipeline, time));
+                theirs.extend(other.as_ref().map(|other| run(other, operation, pipeline, time)));
             }
-            let ours = median(ours);
-            let theirs = if theirs.is_empty() { f64::NAN } else { median(theirs) };
+            let [(ours, own_cpu), (theirs, their_cpu)] = [ours, theirs].map(|values| {
+                let (rates, cpu): (Vec<f64>, Vec<f64>) = values.into_iter().unzip();
+                (median(rates), median(cpu))
+            });
             println!(
-                "| {operation} | {pipeline} | {ours:.0} | {theirs:.0} | {:.2} |",
+                "| {operation} | {pipeline} | {ours:.0} | {theirs:.0} | {:.2} | {own_cpu:.2} | \
+                 {their_cpu:.2} |",
                 ours / theirs
             );
             let _ = std::io::stdout().flush();

@@ -58,3 +58,5 @@ pub const IPROTO_WATCHED_KEY_COUNT_MAX: usize = 10_000;
 pub const IPROTO_STREAM_COUNT_MAX: usize = 100_000;
 /// Longest wait for a client to agree on keys with us.
 pub const TLS_HANDSHAKE_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// Most threads that serve sockets of the binary protocol, as in Tarantool.
+pub const IPROTO_THREAD_COUNT_MAX: usize = 1000;

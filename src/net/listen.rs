@@ -35,6 +35,9 @@ pub(super) struct Place {
     pub tls: RefCell<Option<Arc<ServerConfig>>>,
 }
 
+/// A connected socket, the TLS it is to have, and where it comes from.
+pub(super) type Accepted = (Socket, Option<Arc<ServerConfig>>, SockAddr);
+
 /// A listening socket. A path is removed when it is dropped.
 pub(super) struct Listener {
     socket: AsyncFd<Socket>,
@@ -73,11 +76,17 @@ impl Listener {
 
     /// The next connection and where it comes from. Its hands are not shaken yet.
     pub async fn next(&self) -> io::Result<(Stream, SockAddr)> {
+        let (socket, tls, peer) = self.next_socket().await?;
+        Ok((Stream::accepted(socket, tls)?, peer))
+    }
+
+    /// As [`Listener::next`], of what a [`Stream`] is made: on the thread that will use it.
+    pub async fn next_socket(&self) -> io::Result<Accepted> {
         loop {
             let mut guard = self.socket.readable().await?;
             match self.socket.get_ref().accept() {
                 Ok((socket, peer)) => {
-                    return Ok((Stream::accepted(socket, self.place.tls.borrow().clone())?, peer));
+                    return Ok((socket, self.place.tls.borrow().clone(), peer));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

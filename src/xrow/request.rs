@@ -115,6 +115,14 @@ impl<'a> Request<'a> {
     fn decode_body(&mut self, body: &'a [u8], seen: &mut u64) -> Option<()> {
         let mut reader = mp::Reader::new(body);
         for _ in 0..reader.read_map_len()? {
+            // Most are numbers, under keys of one byte.
+            let first = *reader.rest().first()?;
+            if let Some(number) = self.number(first) {
+                reader.read_uint()?;
+                *number = reader.read_uint()? as u32;
+                *seen |= 1 << first;
+                continue;
+            }
             if reader.kind()? != mp::Kind::Uint {
                 reader.skip_many(2)?;
                 continue;
@@ -132,15 +140,27 @@ impl<'a> Request<'a> {
         Some(())
     }
 
+    /// What is set by a key whose value is a number.
+    #[inline]
+    fn number(&mut self, key: u8) -> Option<&mut u32> {
+        Some(match key {
+            key::SPACE_ID => &mut self.space_id,
+            key::INDEX_ID => &mut self.index_id,
+            key::OFFSET => &mut self.offset,
+            key::LIMIT => &mut self.limit,
+            key::ITERATOR => &mut self.iterator,
+            key::INDEX_BASE => &mut self.index_base,
+            _ => return None,
+        })
+    }
+
     fn set(&mut self, key: u8, value: &'a [u8]) -> Option<()> {
         let mut reader = mp::Reader::new(value);
+        if let Some(number) = self.number(key) {
+            *number = reader.read_uint()? as u32;
+            return Some(());
+        }
         match key {
-            key::SPACE_ID => self.space_id = reader.read_uint()? as u32,
-            key::INDEX_ID => self.index_id = reader.read_uint()? as u32,
-            key::OFFSET => self.offset = reader.read_uint()? as u32,
-            key::LIMIT => self.limit = reader.read_uint()? as u32,
-            key::ITERATOR => self.iterator = reader.read_uint()? as u32,
-            key::INDEX_BASE => self.index_base = reader.read_uint()? as u32,
             key::FETCH_POSITION => self.fetch_position = reader.read_bool()?,
             key::KEY => self.key = Some(value),
             key::TUPLE => self.tuple = Some(value),

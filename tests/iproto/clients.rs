@@ -14,8 +14,10 @@ fn net_box_of_debian() {
     if !exists("tarantool") {
         return;
     }
-    let server = Server::start();
-    run(Command::new("tarantool").arg(script("debian.lua")).arg(server.port.to_string()));
+    for threads in [0, 2] {
+        let server = Server::with_threads(threads);
+        run(Command::new("tarantool").arg(script("debian.lua")).arg(server.port.to_string()));
+    }
 }
 
 #[test]
@@ -25,7 +27,7 @@ fn python_clients() {
     }
     let interpreter = python("python-iproto", &["tarantool==1.3.0", "asynctnt==2.4.0"]);
     for name in ["tarantool_python.py", "asynctnt_client.py"] {
-        let server = Server::start();
+        let server = Server::with_threads(1);
         run(Command::new(&interpreter).arg(script(name)).arg(server.port.to_string()));
     }
 }
@@ -44,9 +46,11 @@ fn node_client() {
 
 #[test]
 fn net_box_lets_a_server_stop() {
-    let mut server = Server::start();
-    let client = env!("CARGO_BIN_EXE_lycosa");
-    run(Command::new(client).arg(script("shutdown.lua")).arg(server.port.to_string()));
-    let status = server.process.wait().expect("a process that ends");
-    assert!(status.success(), "{status}");
+    for threads in [0, 2] {
+        let mut server = Server::with_threads(threads);
+        let client = env!("CARGO_BIN_EXE_lycosa");
+        run(Command::new(client).arg(script("shutdown.lua")).arg(server.port.to_string()));
+        let status = server.process.wait().expect("a process that ends");
+        assert!(status.success(), "{status}");
+    }
 }

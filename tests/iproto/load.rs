@@ -105,27 +105,26 @@ fn begin_large(connection: &mut Connection) {
 
 #[test]
 fn ten_thousand_idle_and_five_hundred_busy_clients() {
-    let server = Server::start();
+    let server = &Server::start();
     let idle_count = affordable(IDLE_COUNT + BUSY_COUNT).saturating_sub(BUSY_COUNT);
     let before = server.memory();
-    let mut idle = connect_many(&server, idle_count);
+    let mut idle = connect_many(server, idle_count);
     let with_idle = server.memory();
     assert!(
         with_idle.saturating_sub(before) < idle_count * IDLE_SIZE_MAX,
         "{} bytes for an idle connection",
         (with_idle - before) / idle_count
     );
-    let mut half: Vec<Connection> = connect_many(&server, HALF_COUNT);
+    let mut half: Vec<Connection> = connect_many(server, HALF_COUNT);
     half.iter_mut().for_each(begin_large);
     // All that is busy ends before the slow ones begin to read.
     let barrier = Barrier::new(SLOW_COUNT + 1);
     std::thread::scope(|scope| {
         for _ in 0..SLOW_COUNT {
-            scope.spawn(|| be_slow(&server, &barrier));
+            scope.spawn(|| be_slow(server, &barrier));
         }
         std::thread::scope(|busy| {
             for thread in 0..THREAD_COUNT {
-                let server = &server;
                 busy.spawn(move || {
                     let count = BUSY_COUNT / THREAD_COUNT;
                     be_busy(&mut connect_many(server, count), (thread * count) as u64);

@@ -27,10 +27,16 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Server {
+        Server::with_threads(crate::THREADS)
+    }
+
+    /// With so many threads that serve sockets.
+    pub fn with_threads(count: usize) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut process = Command::new(env!("CARGO_BIN_EXE_lycosa"))
             .arg(root().join("tests/iproto/server.lua"))
             .current_dir(folder.path())
+            .env("TT_IPROTO_THREADS", count.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -21,7 +21,7 @@ local OPTIONS = {
     slab_alloc_granularity = {'number', 8},
     slab_alloc_factor = {'number', 1.05},
     app_threads = {'number', 0},
-    iproto_threads = {'number', 1},
+    iproto_threads = {'number', 0},
     memtx_allocator = {'string', 'small'},
     work_dir = {'string'},
     memtx_dir = {'string', '.'},
@@ -198,6 +198,9 @@ local function check_values(cfg)
     if cfg.net_msg_max ~= nil and cfg.net_msg_max < 2 then
         bad('net_msg_max', 'minimal value is 2')
     end
+    if cfg.iproto_threads ~= nil and (cfg.iproto_threads < 0 or cfg.iproto_threads > 1000) then
+        bad('iproto_threads', 'must be greater than or equal to 0, less than or equal to 1000')
+    end
     if cfg.readahead ~= nil and (cfg.readahead < 128 or cfg.readahead > 2147483648) then
         bad('readahead', 'specified value is out of bounds')
     end
@@ -329,7 +332,8 @@ end
 local current
 
 local function set_iproto_limits()
-    box.internal.iproto.configure(current.readahead, current.net_msg_max)
+    box.internal.iproto.configure(current.readahead, current.net_msg_max,
+        current.iproto_threads)
 end
 local on_start = {}
 

@@ -162,7 +162,7 @@ fn lua_iproto_addresses(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
-/// `iproto_configure(readahead, net_msg_max)`
+/// `iproto_configure(readahead, net_msg_max, threads)`: the last before the server first listens.
 fn lua_iproto_configure(cx: Context<'_>) -> Result<usize> {
     let defaults = Limits::default();
     let read = |index, default: usize| {
@@ -173,6 +173,7 @@ fn lua_iproto_configure(cx: Context<'_>) -> Result<usize> {
         readahead: read(1, defaults.readahead)?,
         work_count_max: read(2, defaults.work_count_max)?,
     });
+    server().set_thread_count(cx.opt_number(3, 0.0)? as usize);
     Ok(0)
 }
 

@@ -14,7 +14,10 @@ pub(super) fn iproto() -> Node {
             ("advertise", iproto_advertise()),
             (
                 "threads",
-                integer("Network threads.").default(1i64).box_cfg("iproto_threads").restart(),
+                integer("Network threads; 0: the thread of the database serves sockets itself.")
+                    .default(0i64)
+                    .box_cfg("iproto_threads")
+                    .restart(),
             ),
             (
                 "net_msg_max",

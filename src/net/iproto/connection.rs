@@ -19,8 +19,10 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::frame;
+use super::remote::{Input, Remote};
 use super::reply::{self, Meta};
 use super::server::{Client, Shared};
+use super::thread::Event;
 use super::work::{Stage, Work};
 use crate::base::error::Error;
 use crate::base::limits::IPROTO_OUTPUT_SIZE_MAX;
@@ -31,7 +33,7 @@ use crate::net::resp::buffer;
 
 /// A large packet's memory is taken in steps that double, from here on, so that announcing a
 /// large one costs the announcer as much as us.
-const READ_STEP_MAX: usize = 1024 * 1024;
+pub(super) const READ_STEP_MAX: usize = 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
@@ -42,6 +44,14 @@ enum Closing {
     Now,
 }
 
+/// Where the socket is served.
+pub(super) enum Socket {
+    /// On tx.
+    Own(Stream),
+    /// By a thread.
+    Remote(Remote),
+}
+
 /// A connection as others see it.
 pub struct Connection {
     /// Its number; never reused.
@@ -50,7 +60,7 @@ pub struct Connection {
     pub peer: String,
     /// When it connected.
     pub since: Instant,
-    stream: Stream,
+    socket: Socket,
     server: Rc<Shared>,
     out: RefCell<Vec<u8>>,
     is_writing: Cell<bool>,
@@ -67,12 +77,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(id: u64, stream: Stream, peer: String, server: Rc<Shared>) -> Connection {
+    pub(super) fn new(id: u64, socket: Socket, peer: String, server: Rc<Shared>) -> Connection {
         Connection {
             id,
             peer,
             since: Instant::now(),
-            stream,
+            socket,
             server,
             out: RefCell::default(),
             is_writing: Cell::new(false),
@@ -87,7 +97,10 @@ impl Connection {
 
     /// The descriptor's number.
     pub fn descriptor(&self) -> i32 {
-        self.stream.descriptor()
+        match &self.socket {
+            Socket::Own(stream) => stream.descriptor(),
+            Socket::Remote(remote) => remote.descriptor(),
+        }
     }
 
     /// Whether it is neither closed nor about to be.
@@ -111,8 +124,11 @@ impl Connection {
     /// Closes it. Requests that are being executed end first; their replies go nowhere.
     pub fn close(&self) {
         if self.closing.replace(Closing::Now) != Closing::Now {
-            // At once: requests under way keep the socket itself for a while.
-            self.stream.shutdown();
+            match &self.socket {
+                // At once: requests under way keep the socket itself for a while.
+                Socket::Own(stream) => stream.shutdown(),
+                Socket::Remote(remote) => remote.close(),
+            }
         }
         self.wake();
     }
@@ -123,8 +139,24 @@ impl Connection {
                 fiber.wakeup();
             }
         }
+        if let Socket::Remote(remote) = &self.socket {
+            remote.wake();
+        }
         self.drained.broadcast();
         self.idle.broadcast();
+    }
+
+    /// Notes what the thread of the socket tells.
+    pub(super) fn note(&self, event: Event) {
+        let Socket::Remote(remote) = &self.socket else { return };
+        match &event {
+            Event::Packets(_, bytes) => self.server.counters.add_input(bytes.len()),
+            Event::Failed(_) => self.close(),
+            _ => {}
+        }
+        if remote.note(event) {
+            self.drained.broadcast();
+        }
     }
 
     /// Counts a request.
@@ -174,6 +206,17 @@ impl Connection {
 
     /// Writes the output, unless another fiber does. Yields while the client does not take it.
     pub fn flush(&self) {
+        let stream = match &self.socket {
+            Socket::Own(stream) => stream,
+            Socket::Remote(remote) => {
+                let bytes = self.out.take();
+                if !bytes.is_empty() && self.closing.get() != Closing::Now {
+                    self.server.counters.add_output(bytes.len());
+                    remote.write(bytes);
+                }
+                return;
+            }
+        };
         if self.is_writing.replace(true) {
             return;
         }
@@ -182,7 +225,7 @@ impl Connection {
             if bytes.is_empty() || self.closing.get() == Closing::Now {
                 break;
             }
-            if let Err(error) = self.write(&bytes) {
+            if let Err(error) = self.write(stream, &bytes) {
                 tracing::debug!(client = %self.peer, "writing: {error}");
                 self.close();
             }
@@ -192,14 +235,14 @@ impl Connection {
         self.drained.broadcast();
     }
 
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, stream: &Stream, bytes: &[u8]) -> io::Result<()> {
         let mut done = 0;
         while done < bytes.len() {
             let size = fiber::wait(std::future::poll_fn(|cx| {
                 if self.closing.get() == Closing::Now {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
                 }
-                let result = self.stream.poll_write(cx, &bytes[done..]);
+                let result = stream.poll_write(cx, &bytes[done..]);
                 if result.is_pending() && self.writer.borrow().is_none() {
                     self.writer.replace(Some(fiber::current()));
                 }
@@ -214,13 +257,20 @@ impl Connection {
 
     /// Whether so much waits to be written that no more should be made.
     pub fn is_full(&self) -> bool {
-        self.out.borrow().len() > IPROTO_OUTPUT_SIZE_MAX
+        let given = match &self.socket {
+            Socket::Own(_) => 0,
+            Socket::Remote(remote) => remote.output(),
+        };
+        self.out.borrow().len() + given > IPROTO_OUTPUT_SIZE_MAX
     }
 
     /// Waits until the client has taken enough of what waits for it. Yields.
     pub fn wait_drained(&self) {
         while self.is_full() && self.closing.get() != Closing::Now {
             self.flush();
+            if let Socket::Remote(remote) = &self.socket {
+                remote.await_output();
+            }
             if self.is_full() && self.closing.get() != Closing::Now {
                 self.drained.wait();
             }
@@ -230,16 +280,33 @@ impl Connection {
     /// Agrees on keys with the client, if the socket is to be encrypted; whether that went well.
     /// Yields.
     pub(super) fn shake_hands(&self) -> bool {
-        self.stream.is_plain() || listen::shake_hands(self.stream.handshake(), &self.peer)
+        match &self.socket {
+            Socket::Own(stream) => {
+                stream.is_plain() || listen::shake_hands(stream.handshake(), &self.peer)
+            }
+            Socket::Remote(remote) => remote.wait_ready(|| self.is_open()),
+        }
     }
 
     /// Serves it until either side closes. Called on a fiber of its own.
     pub(super) fn serve(self: &Rc<Self>, client: &Rc<dyn Client>) {
         self.reader.replace(Some(fiber::current()));
+        match &self.socket {
+            Socket::Own(stream) => self.serve_own(stream, client),
+            Socket::Remote(remote) => self.serve_remote(remote, client),
+        }
+        self.reader.replace(None);
+        if self.closing.get() == Closing::Soon {
+            self.finish();
+        }
+        self.close();
+    }
+
+    fn serve_own(self: &Rc<Self>, stream: &Stream, client: &Rc<dyn Client>) {
         let mut input = Vec::new();
         let mut missing = 1;
         while self.is_open() {
-            match self.read(&mut input, missing) {
+            match self.read(stream, &mut input, missing) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -249,7 +316,7 @@ impl Connection {
             }
             let (end, rest) = frame::complete(&input);
             if end > 0 {
-                let tail = self.cut(&mut input, end);
+                let tail = frame::cut(&mut input, end, buffer::take);
                 self.run(client, Rc::new(Work::new(std::mem::replace(&mut input, tail))));
                 // More may be waiting in the socket: let others go first.
                 fiber::yield_now();
@@ -265,22 +332,21 @@ impl Connection {
                 buffer::give_back(std::mem::take(&mut input));
             }
         }
-        self.reader.replace(None);
-        if self.closing.get() == Closing::Soon {
-            self.finish();
-        }
-        self.close();
     }
 
-    /// Takes what stands behind the complete packets.
-    fn cut(&self, input: &mut Vec<u8>, end: usize) -> Vec<u8> {
-        let mut tail = Vec::new();
-        if end < input.len() {
-            tail = buffer::take();
-            tail.extend_from_slice(&input[end..]);
-            input.truncate(end);
+    fn serve_remote(self: &Rc<Self>, remote: &Remote, client: &Rc<dyn Client>) {
+        while let Some(input) = remote.next(|| self.is_open()) {
+            match input {
+                Input::Packets(bytes) => self.run(client, Rc::new(Work::new(bytes))),
+                Input::Broken(bytes) => {
+                    if let Err(error) = frame::find(&bytes) {
+                        self.refuse(&error);
+                    }
+                    // What was said to it is to arrive.
+                    self.close_after_output();
+                }
+            }
         }
-        tail
     }
 
     /// Framing is lost: says so, with what there is to say else, and is done.
@@ -298,18 +364,21 @@ impl Connection {
             self.idle.wait();
         }
         self.flush();
+        if let Socket::Remote(remote) = &self.socket {
+            return remote.finish(|| self.closing.get() == Closing::Soon);
+        }
         while self.is_writing.get() && self.closing.get() == Closing::Soon {
             self.drained.wait();
         }
     }
 
     /// Waits for bytes and appends them to `input`. False: there will be no more.
-    fn read(&self, input: &mut Vec<u8>, missing: usize) -> io::Result<bool> {
+    fn read(&self, stream: &Stream, input: &mut Vec<u8>, missing: usize) -> io::Result<bool> {
         fiber::wait(std::future::poll_fn(|cx| {
             if !self.is_open() {
                 return Poll::Ready(Ok(()));
             }
-            self.stream.poll_read_ready(cx)
+            stream.poll_read_ready(cx)
         }))?;
         if !self.is_open() {
             return Ok(false);
@@ -323,7 +392,7 @@ impl Connection {
             if !self.is_open() {
                 return Poll::Ready(Ok(0));
             }
-            self.stream.poll_read(cx, input)
+            stream.poll_read(cx, input)
         }))?;
         self.server.counters.add_input(size);
         Ok(size > 0)

@@ -62,6 +62,17 @@ pub fn complete(input: &[u8]) -> (usize, Result<usize>) {
     }
 }
 
+/// Takes what stands behind `end`, where the complete packets do, into a buffer made by `make`.
+pub fn cut(input: &mut Vec<u8>, end: usize, make: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    let mut tail = Vec::new();
+    if end < input.len() {
+        tail = make();
+        tail.extend_from_slice(&input[end..]);
+        input.truncate(end);
+    }
+    tail
+}
+
 /// Runs the decoders of what comes from a socket on untrusted bytes: the entry of the fuzzer.
 pub fn fuzz(bytes: &[u8]) {
     let (end, _) = complete(bytes);

@@ -18,14 +18,20 @@
 //! Nothing more is read from a client while its replies pile up ([`connection`]), nor from anybody
 //! while as many pieces of work are under way as `net_msg_max` allows.
 //!
+//! # Threads
+//! With `iproto.threads` of 0 tx does all of that. With more, so many threads read, frame and write
+//! ([`thread`]), and a connection on tx has packets handed over instead of reading them ([`remote`]).
+//!
 //! # Yields
 //! The codec never; a connection while it reads, writes, and when a client does
 
 pub mod connection;
 pub mod frame;
 pub mod greeting;
+mod remote;
 pub mod reply;
 pub mod server;
+mod thread;
 mod work;
 
 pub use connection::Connection;

@@ -10,16 +10,18 @@
 //! `listen` and `stop`, and the fibers it starts
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 
-use super::connection::Connection;
+use super::connection::{Connection, Socket};
+use super::remote::{Remote, Threads};
+use super::thread::{Event, Open};
 use super::work::Work;
 use crate::base::error::{Error, Result};
 use crate::base::limits::IPROTO_CONNECTION_COUNT_MAX;
@@ -126,16 +128,23 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// Broadcast when a piece of work has ended.
     pub(super) room: Cond,
-    connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
+    connections: RefCell<HashMap<u64, Rc<Connection>, ahash::RandomState>>,
+    threads: Threads,
     /// Broadcast when a connection has ended.
     ended: Cond,
     last_id: Cell<u64>,
+    is_stopping: Cell<bool>,
 }
 
 impl Shared {
     /// Whether more work may be begun.
     pub(super) fn has_room(&self) -> bool {
         (self.counters.work.get().1 as usize) < self.limits.get().work_count_max
+    }
+
+    fn next_id(&self) -> u64 {
+        self.last_id.set(self.last_id.get() + 1);
+        self.last_id.get()
     }
 
     pub(super) fn begin_work(&self) {
@@ -145,6 +154,9 @@ impl Shared {
     pub(super) fn end_work(&self) {
         track(&self.counters.work, false);
         self.room.broadcast();
+        if self.is_stopping.get() {
+            self.ended.broadcast();
+        }
     }
 }
 
@@ -166,6 +178,7 @@ pub struct Server {
     shared: Rc<Shared>,
     service: Rc<dyn Service>,
     listeners: RefCell<Vec<Listener>>,
+    thread_count: Cell<usize>,
 }
 
 impl Server {
@@ -176,15 +189,20 @@ impl Server {
             counters: Counters::default(),
             room: Cond::new(),
             connections: RefCell::default(),
+            threads: Threads::default(),
             ended: Cond::new(),
             last_id: Cell::new(0),
+            is_stopping: Cell::new(false),
         });
-        Server { shared, service, listeners: RefCell::default() }
+        Server { shared, service, listeners: RefCell::default(), thread_count: Cell::new(0) }
     }
 
     /// Listens at these addresses instead of those before. An error leaves no socket open. Yields.
     pub fn listen(&self, endpoints: Vec<Endpoint>) -> Result<()> {
         self.close_listeners();
+        if !endpoints.is_empty() {
+            self.start_threads()?;
+        }
         let mut listeners = Vec::with_capacity(endpoints.len());
         for (address, tls) in endpoints {
             let socket = match listen::Listener::bind(&address, tls) {
@@ -218,7 +236,9 @@ impl Server {
     pub fn adopt(&self, socket: OwnedFd) -> io::Result<u64> {
         let stream = Stream::adopt(socket)?;
         let peer = stream.peer();
-        start(&self.shared, stream, peer, &self.service)
+        let id = self.shared.next_id();
+        start(&self.shared, id, Socket::Own(stream), peer, &self.service);
+        Ok(id)
     }
 
     fn close_listeners(&self) {
@@ -236,9 +256,30 @@ impl Server {
         self.shared.limits.get()
     }
 
+    /// Has so many threads serve the sockets of connections; 0: tx does. Has an effect before it
+    /// first listens, when they start.
+    pub fn set_thread_count(&self, count: usize) {
+        self.thread_count.set(count);
+    }
+
+    fn start_threads(&self) -> Result<()> {
+        let shared = Rc::downgrade(&self.shared);
+        let receive = move |event: Event| {
+            let Some(shared) = shared.upgrade() else { return };
+            let connection = shared.connections.borrow().get(&event.id()).cloned();
+            if let Some(connection) = connection {
+                connection.note(event);
+            }
+        };
+        let readahead = self.limits().readahead;
+        let started = self.shared.threads.start(self.thread_count.get(), readahead, receive);
+        started.map_err(|error| Error::system("iproto threads", &error))
+    }
+
     /// Changes the bounds, for connections that are open, too.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.limits.set(limits);
+        self.shared.threads.set_readahead(limits.readahead);
         self.shared.room.broadcast();
     }
 
@@ -260,16 +301,15 @@ impl Server {
         for connection in connections {
             connection.close_after_output();
         }
+        self.shared.is_stopping.set(true);
         let deadline = std::time::Instant::now().checked_add(patience);
-        while self.connection_count() > 0 && self.shared.ended.wait_until(deadline) {}
+        // What is under way may have outlived its connection.
+        while self.connection_count() + self.shared.counters.work.get().1 as usize > 0
+            && self.shared.ended.wait_until(deadline)
+        {}
         let connections: Vec<_> = self.shared.connections.borrow().values().cloned().collect();
         connections.iter().for_each(|connection| connection.close());
     }
-}
-
-async fn next(socket: &listen::Listener) -> io::Result<(Stream, String)> {
-    let (stream, peer) = socket.next().await?;
-    Ok((stream, address::show(&peer)))
 }
 
 fn accept(shared: &Rc<Shared>, socket: &listen::Listener, service: &Rc<dyn Service>) {
@@ -280,25 +320,37 @@ fn accept(shared: &Rc<Shared>, socket: &listen::Listener, service: &Rc<dyn Servi
             }
             shared.ended.wait_timeout(listen::ACCEPT_PAUSE);
         }
-        if !listen::accept(next(socket), |(stream, peer)| {
-            start(shared, stream, peer, service).map(drop)
-        }) {
+        if !listen::accept(socket.next_socket(), |accepted| serve(shared, accepted, service)) {
             return;
         }
     }
 }
 
-/// Starts serving a connection; returns its number.
-fn start(
+/// Starts serving a socket that was accepted, here or on a thread.
+fn serve(
     shared: &Rc<Shared>,
-    stream: Stream,
-    peer: String,
+    (socket, tls, peer): listen::Accepted,
     service: &Rc<dyn Service>,
-) -> io::Result<u64> {
+) -> io::Result<()> {
+    let peer = address::show(&peer);
+    let id = shared.next_id();
+    let socket = match shared.threads.pick() {
+        None => Socket::Own(Stream::accepted(socket, tls)?),
+        Some(thread) => {
+            let descriptor = socket.as_raw_fd();
+            let flow = Arc::default();
+            let open = Open { id, socket, tls, peer: peer.clone(), flow };
+            Socket::Remote(Remote::open(thread, descriptor, open))
+        }
+    };
+    start(shared, id, socket, peer, service);
+    Ok(())
+}
+
+/// Starts serving a connection.
+fn start(shared: &Rc<Shared>, id: u64, socket: Socket, peer: String, service: &Rc<dyn Service>) {
     add(&shared.counters.connections, 1);
-    let id = shared.last_id.get() + 1;
-    shared.last_id.set(id);
-    let connection = Rc::new(Connection::new(id, stream, peer, shared.clone()));
+    let connection = Rc::new(Connection::new(id, socket, peer, shared.clone()));
     shared.connections.borrow_mut().insert(id, connection.clone());
     let (shared, service) = (shared.clone(), service.clone());
     fiber::spawn("iproto.connection", move || {
@@ -314,5 +366,4 @@ fn start(
         shared.connections.borrow_mut().remove(&id);
         shared.ended.broadcast();
     });
-    Ok(id)
 }

@@ -99,6 +99,8 @@ pub(super) fn run(client: &Client, connection: &Rc<Connection>, work: &Rc<Work>,
         if runner.replies.bytes.len() >= FLUSH_SIZE {
             runner.settle();
             connection.flush();
+            // Another fiber, or a thread, may be at it and be slower than we are.
+            connection.wait_drained();
         }
     }
     runner.detach();
