@@ -1,7 +1,7 @@
 -- msgpack_object: MessagePack kept as it is, looked into on demand (`msgpack.object`).
 --
--- The cdata holds where the bytes are, for the encoders; the string they are in, and what was
--- decoded of it, are kept beside it for as long as it lives.
+-- The cdata holds where the bytes are, for the encoders, by names that no map is likely to have. The
+-- string they are in, and what was decoded of it, are kept beside it for as long as it lives.
 
 local ffi = require('ffi')
 
@@ -13,14 +13,14 @@ local check = native.check
 
 ffi.cdef([[
     struct msgpack_object {
-        const char *data;
-        size_t size;
+        const char *_bytes;
+        size_t _size;
     };
 ]])
 
 local object_type = ffi.typeof('struct msgpack_object')
 
--- Object to {bytes, instance, decoded}.
+-- Object to {bytes, instance, decoded, names}: names are keys of a map by what they are called.
 local details = setmetatable({}, {__mode = 'k'})
 
 local function is_object(value)
@@ -35,11 +35,11 @@ local function check_object(value)
     return details[value]
 end
 
-local function make(bytes, instance)
+local function make(bytes, instance, names)
     local object = object_type()
-    object.data = bytes
-    object.size = #bytes
-    details[object] = {bytes = bytes, instance = instance}
+    object._bytes = bytes
+    object._size = #bytes
+    details[object] = {bytes = bytes, instance = instance, names = names}
     return object
 end
 
@@ -166,6 +166,9 @@ function methods.get(object, key)
         end
         detail.decoded = decoded
     end
+    if detail.names ~= nil and type(key) == 'string' and detail.names[key] ~= nil then
+        key = detail.names[key]
+    end
     return rawget(detail.decoded, key)
 end
 
@@ -192,7 +195,8 @@ return function(instance)
         return make(instance.encode((...)), instance)
     end
 
-    function instance.object_from_raw(data, size)
+    -- `names` is for packets of the binary protocol, whose keys are numbers.
+    function instance.object_from_raw(data, size, names)
         if type(data) == 'cdata' then
             if type(size) ~= 'number' then
                 local message = "bad argument #2 to 'object_from_raw' (number expected, got %s)"
@@ -205,7 +209,7 @@ return function(instance)
         if check(data, 0) ~= #data then
             box.error(box.error.INVALID_MSGPACK, 'junk after input')
         end
-        return make(data, instance)
+        return make(data, instance, names)
     end
 
     instance.is_object = is_object

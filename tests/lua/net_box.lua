@@ -8,7 +8,7 @@ local tap = require('tap')
 box.cfg{listen = '127.0.0.1:0'}
 
 local test = tap.test('net_box')
-test:plan(113)
+test:plan(125)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -282,6 +282,36 @@ test:is_deeply(told, {'disconnected', 'connected'}, 'triggers')
 test:is_deeply(seen:get(60), {1}, 'keys are watched again')
 again:close()
 gate:broadcast()
+
+--
+-- Corner cases
+--
+
+again = net_box.connect(uri)
+local raw = {return_raw = true}
+test:is_deeply(again.space.test:replace({50, 'raw'}, raw):decode(), {50, 'raw'}, 'a raw tuple')
+test:is_deeply(again.space.test:select({50}, raw):decode(), {{50, 'raw'}}, 'raw tuples')
+test:is_deeply(again.space.test.index.pk:get({50}, raw):decode(), {50, 'raw'}, 'get')
+test:is(again.space.test:delete({51}, raw), nil, 'nothing is nil')
+test:is(again.space.test.index.pk:count({50}, raw), 1, 'a number is a number')
+test:is(message(again.call, again, 'add', msgpack.object(5)), 'Tuple/Key must be MsgPack array',
+    'arguments are an array')
+test:like(message(again.call, again, 'add', {}, {buffer = true}),
+    'should be of type struct ibuf', 'what a buffer is')
+for _, fd in ipairs({-1, 1.5, 2 ^ 31}) do
+    test:is(message(net_box.from_fd, fd), 'Invalid fd: expected nonnegative integer', 'fd ' .. fd)
+end
+test:like(net_box.from_fd(9000).error, 'Bad file descriptor', 'a descriptor that is none')
+local in_trigger = fiber.channel(1)
+local triggered = net_box.connect(uri, {wait_connected = false})
+triggered:on_connect(function(self)
+    local future = self:call('add', {1, 2}, {is_async = true})
+    in_trigger:put(message(future.wait_result, future, 1))
+end)
+test:like(in_trigger:get(60), 'Synchronous requests are not allowed in net.box trigger',
+    'no waiting in a trigger')
+triggered:close()
+again:close()
 
 --
 -- net.box.self

@@ -70,9 +70,7 @@ local function reader_for(options, reader)
             return #bytes
         end
     elseif options.return_raw then
-        return function(native, io)
-            return msgpack.object_from_raw(native.read_bytes(io, true))
-        end
+        return read.raw_of(reader)
     end
     return reader
 end
@@ -97,9 +95,8 @@ local function perform(connection, stream, options, kind, reader, ...)
             error('To handle pushes in an async request use future:pairs()', 4)
         end
         return transport:request(kind, stream, reader, ...)
-    elseif transport.fiber == fiber.self() then
-        error('Synchronous requests are not allowed in net.box trigger', 4)
     end
+    transport:check_not_trigger(5)
     local deadline = options.timeout ~= nil and fiber.clock() + options.timeout or nil
     local function left()
         return deadline ~= nil and math.max(0, deadline - fiber.clock()) or nil
@@ -132,6 +129,7 @@ local methods = {}
 
 local function shown(connection)
     return {
+        fd = connection.fd,
         host = connection.host,
         port = connection.port,
         opts = next(connection.opts) ~= nil and connection.opts or nil,
@@ -710,8 +708,11 @@ net_box.new = net_box.connect
 -- Over a socket that is connected already; its descriptor belongs to the connection from now on.
 function net_box.from_fd(fd, options)
     check.param(fd, 'fd', 'number', 2)
-    options = table.copy(options or {})
     check.options(options, CONNECT_OPTIONS, 2)
+    if fd < 0 or fd >= 2 ^ 31 or fd % 1 ~= 0 then
+        box.error(box.error.ILLEGAL_PARAMS, 'Invalid fd: expected nonnegative integer', 2)
+    end
+    options = table.copy(options or {})
     return start({fd = fd}, options)
 end
 

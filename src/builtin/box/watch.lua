@@ -158,6 +158,8 @@ local handle_metatable = {
                 error('Watcher is already unregistered', 2)
             end
             watcher.is_unregistered = true
+            -- Whoever keeps the handle does not keep the function.
+            watcher.callback = nil
             watcher.node.watchers[watcher] = nil
         end,
     },

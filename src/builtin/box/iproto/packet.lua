@@ -31,6 +31,16 @@ iproto.own_features = nil
 -- Packets
 --
 
+-- Keys of packets, by the names that fields of decoded ones have.
+local names = {}
+for name, number in pairs(iproto.key) do
+    names[name], names[name:lower()] = number, number
+end
+
+local function object(bytes)
+    return msgpack.object_from_raw(bytes, nil, names)
+end
+
 -- The MessagePack of a header or body: bytes as they are, or a table whose keys may be names.
 local function encode_map(value)
     if type(value) == 'string' then
@@ -87,11 +97,11 @@ function iproto.decode_packet(...)
     end
     local packet = bytes:sub(from + 1, to)
     local _, header_end = msgpack.decode(packet)
-    local header = msgpack.object_from_raw(packet:sub(1, header_end - 1))
+    local header = object(packet:sub(1, header_end - 1))
     if header_end > #packet then
         return header, nil, to + 1
     end
-    return header, msgpack.object_from_raw(packet:sub(header_end)), to + 1
+    return header, object(packet:sub(header_end)), to + 1
 end
 
 local GREETING_USAGE =
@@ -152,6 +162,8 @@ function iproto.send(...)
     local count = select('#', ...)
     if count < 2 or count > 3 then
         error('Usage: box.iproto.send(sid, header[, body])', 2)
+    elseif type(session) ~= 'cdata' and (type(session) ~= 'number' or session < 0) then
+        error('expected uint64_t as 1 argument', 2)
     elseif not is_map(header) then
         error('expected table or string as 2 argument', 2)
     elseif count == 3 and not is_map(body) then
@@ -225,7 +237,7 @@ update()
 local function handle(number, header, body)
     for _, event in ipairs(events_of(number)) do
         for _, handler in trigger.pairs(event) do
-            if handler(msgpack.object_from_raw(header), msgpack.object_from_raw(body)) then
+            if handler(object(header), object(body)) then
                 return true
             end
         end

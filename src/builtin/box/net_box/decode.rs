@@ -22,6 +22,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("read_values", lua_net_box_read_values)
         .function("read_tuples", lua_net_box_read_tuples)
         .function("read_bytes", lua_net_box_read_bytes)
+        .function("read_first_bytes", lua_net_box_read_first_bytes)
         .function("read_id", lua_net_box_read_id)
         .function("read_event", lua_net_box_read_event)
         .function("format", lua_net_box_format)
@@ -120,6 +121,18 @@ fn lua_net_box_read_bytes(cx: Context<'_>) -> Result<usize> {
             cx.push_bytes(find(row.body, key::DATA).unwrap_or(&[0x90]));
         } else {
             cx.push_bytes(if row.body.is_empty() { &[0x80] } else { row.body });
+        }
+        Ok(1)
+    })
+}
+
+/// `read_first_bytes(transport)`: the first item of `DATA`, or nil.
+fn lua_net_box_read_first_bytes(cx: Context<'_>) -> Result<usize> {
+    with_row(cx, |row| {
+        let (mut reader, _) = data(&row);
+        match reader.skip() {
+            Some(item) => cx.push_bytes(item),
+            None => cx.push_nil(),
         }
         Ok(1)
     })

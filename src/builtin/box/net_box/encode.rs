@@ -212,6 +212,14 @@ fn change_by_key(cx: Context<'_>, request_type: u16, body: &mut Body) -> Result<
 
 /// name, arguments, whether the server takes tuples with their formats
 fn call_arguments(cx: Context<'_>, body: &mut Body) -> Result<()> {
+    if cx.kind(FIRST + 1) == Kind::Cdata && LuaTuple::get(cx, FIRST + 1).is_none() {
+        // A `msgpack.object`: it is the list of arguments itself.
+        let mut value = Buffer::take();
+        serializer::encode(cx, FIRST + 1, &mut value, &Config::DEFAULT)?;
+        if !is_array(&value) {
+            return Err(client_error!(ER_TUPLE_NOT_ARRAY));
+        }
+    }
     if !cx.boolean(FIRST + 2) {
         return body.array(key::TUPLE, cx, FIRST + 1);
     }

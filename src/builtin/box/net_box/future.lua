@@ -19,10 +19,10 @@ local future_mt = {
 
 local module = {}
 
--- `forget` takes the request out of the list of those that wait for a reply.
-function module.new(sync, forget)
+-- `forget` tells the transport that nobody wants the reply.
+function module.new(sync, forget, transport)
     local state = {
-        sync = sync, forget = forget, changed = fiber.cond(), is_done = false, messages = {},
+        sync = sync, forget = forget, transport = transport, changed = fiber.cond(), is_done = false, messages = {},
     }
     return setmetatable({_state = state}, future_mt)
 end
@@ -106,6 +106,7 @@ end
 
 function Future:wait_result(timeout)
     local state = check(self, 'wait_result')
+    state.transport:check_not_trigger(3)
     local deadline = clock() + check_timeout(timeout, 'future:wait_result(timeout)')
     while not state.is_done do
         local left = deadline - clock()
@@ -130,6 +131,7 @@ end
 local function step(param, position)
     local future, timeout = param[1], param[2]
     local state = future._state
+    state.transport:check_not_trigger(3)
     if position == nil or param.is_over then
         return nil, nil
     end

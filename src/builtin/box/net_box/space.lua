@@ -3,6 +3,11 @@
 -- A space stays the same table as long as it exists on the server. Without the schema
 -- (fetch_schema = false) a space or index is whatever name or number is asked for.
 
+local ffi = require('ffi')
+local msgpack = require('msgpack')
+-- Declares struct ibuf.
+require('buffer')
+
 local transports = require('internal.net_box_transport')
 
 local ipairs, pairs, setmetatable, type = ipairs, pairs, setmetatable, type
@@ -29,11 +34,15 @@ local AFTER = function(value)
         'string, table, tuple'
 end
 
+local BUFFER = function(value)
+    return ffi.istype('struct ibuf', value), 'struct ibuf'
+end
+
 -- Options of every request.
 module.REQUEST_OPTIONS = {
     is_async = 'boolean',
     timeout = 'number',
-    buffer = 'cdata',
+    buffer = BUFFER,
     skip_header = 'boolean',
     return_raw = 'boolean',
     on_push = 'function',
@@ -54,22 +63,29 @@ module.read = read
 
 function read.nothing() end
 
+-- Readers of replies with one thing at most.
+local of_one = setmetatable({}, {__mode = 'k'})
+
 -- The one tuple there is, if any.
 local function reader_of_tuple(format)
-    return function(native, io)
+    local function reader(native, io)
         local tuples = native.read_tuples(io, format)
         return tuples[1]
     end
+    of_one[reader] = true
+    return reader
 end
 
 local function reader_of_only_tuple(format)
-    return function(native, io)
+    local function reader(native, io)
         local tuples, count = native.read_tuples(io, format)
         if count > 1 then
             return nil, box.error.new(box.error.MORE_THAN_ONE_TUPLE)
         end
         return tuples[1]
     end
+    of_one[reader] = true
+    return reader
 end
 
 local function reader_of_tuples(format)
@@ -89,8 +105,30 @@ function read.first_value(native, io)
     return (native.read_values(io))[1]
 end
 
+of_one[read.first_value] = true
+
+-- A number, whatever else was asked for.
+function read.count(native, io)
+    return (native.read_values(io))[1]
+end
+
 function read.values(native, io)
     return (native.read_values(io))
+end
+
+-- A reader that returns as MessagePack what `reader` would make Lua values of.
+function read.raw_of(reader)
+    if reader == read.nothing or reader == read.count then
+        return reader
+    elseif not of_one[reader] then
+        return function(native, io)
+            return msgpack.object_from_raw(native.read_bytes(io, true))
+        end
+    end
+    return function(native, io)
+        local bytes = native.read_first_bytes(io)
+        return bytes ~= nil and msgpack.object_from_raw(bytes) or nil
+    end
 end
 
 --
@@ -227,7 +265,7 @@ function module.index_metatable(request, has_feature)
             quoted(self.name or index))
         local passed = options ~= nil and options.iterator ~= nil
             and {iterator = options.iterator} or box.NULL
-        return request(self, options, KIND.CALL, read.first_value, name,
+        return request(self, options, KIND.CALL, read.count, name,
             {key == nil and {} or key, passed})
     end
 

@@ -80,12 +80,19 @@ end
 -- Requests
 --
 
+-- Nobody waits for the reply any more. The request is still under way at the server.
 local function forgetter(self)
     return function(sync)
         if self.requests[sync] ~= nil then
-            self.requests[sync] = nil
-            self.request_count = self.request_count - 1
+            self.requests[sync] = false
         end
+    end
+end
+
+-- Refuses to wait where only the fiber that receives replies could wake us.
+function Transport:check_not_trigger(level)
+    if self.fiber == fiber.self() then
+        error('Synchronous requests are not allowed in net.box trigger', level)
     end
 end
 
@@ -94,7 +101,7 @@ function Transport:request(kind, stream, read, ...)
     local is_open = self.io ~= nil and (self.state == 'active' or self.state == 'fetch_schema')
     local sync = next_sync(self)
     self.forget = self.forget or forgetter(self)
-    local future = futures.new(sync, self.forget)
+    local future = futures.new(sync, self.forget, self)
     if not is_open then
         local err = self.last_error or native.fail(
             ('Connection is not established, state is "%s"'):format(self.state))
@@ -120,7 +127,9 @@ local function fail_all(self, err)
     local requests = self.requests
     self.requests, self.request_count = {}, 0
     for _, request in pairs(requests) do
-        futures.fail(request.future, err)
+        if request then
+            futures.fail(request.future, err)
+        end
     end
 end
 
@@ -133,10 +142,16 @@ local function dispatch(self, kind, sync)
     if request == nil then
         return
     elseif kind == KIND.CHUNK then
-        return futures.push(request.future, (native.read_values(self.io))[1])
+        if request then
+            futures.push(request.future, (native.read_values(self.io))[1])
+        end
+        return
     end
-    self.forget(sync)
-    if kind >= ERROR then
+    self.requests[sync] = nil
+    self.request_count = self.request_count - 1
+    if not request then
+        return
+    elseif kind >= ERROR then
         return futures.fail(request.future, native.read_error(self.io))
     end
     local is_done, value, err = pcall(request.read, native, self.io)
