@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::base::error::Result;
 use crate::base::version;
-use crate::tuple::{FieldType, FormatDef, KeyDef, Part};
+use crate::tuple::{FieldDef, FieldType, FormatDef, KeyDef, Part};
 use crate::value::collation;
 use crate::value::mp::{write_array_len, write_bool, write_map_len, write_str, write_uint};
 use crate::value::uuid::Uuid;
@@ -61,8 +61,8 @@ impl Database {
 
     fn create_stub(&self, space_id: u32, engine: Engine, kinds: &[FieldType]) -> Result<()> {
         let known = id::DEFINITIONS.iter().find(|one| one.id == space_id);
-        let name = known.expect("every stub is a system space").name;
-        let definition = Rc::new(stub_definition(space_id, name, engine));
+        let known = known.expect("every stub is a system space");
+        let definition = Rc::new(stub_definition(known, engine));
         let mut indexes = Vec::new();
         if !kinds.is_empty() {
             let parts = kinds.iter().enumerate();
@@ -168,12 +168,15 @@ impl Database {
     }
 }
 
-fn stub_definition(space_id: u32, name: &str, engine: Engine) -> SpaceDefinition {
+/// A stub knows the names of its fields, so that its first rows have them, and demands nothing.
+fn stub_definition(known: &Definition, engine: Engine) -> SpaceDefinition {
+    let fields = known.fields.iter();
+    let fields = fields.map(|field| FieldDef::new(field.name, FieldType::Any).nullable()).collect();
     let is_local = engine == Engine::Blackhole;
     SpaceDefinition {
-        id: space_id,
+        id: known.id,
         owner: ADMIN,
-        name: name.to_owned(),
+        name: known.name.to_owned(),
         engine,
         options: SpaceOptions {
             group_id: if is_local { GROUP_LOCAL } else { GROUP_DEFAULT },
@@ -185,7 +188,7 @@ fn stub_definition(space_id: u32, name: &str, engine: Engine) -> SpaceDefinition
             constraint: None,
             foreign_key: None,
         },
-        format: FormatDef { fields: Vec::new(), field_count: 0 },
+        format: FormatDef { fields, field_count: 0 },
         format_data: vec![0x90],
     }
 }

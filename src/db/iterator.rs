@@ -317,6 +317,7 @@ impl Database {
         let (space, index) = self.open_index(space_id, index_id)?;
         match space.definition().engine {
             Engine::Memtx | Engine::Vinyl => Ok(index.len()),
+            Engine::Sysview => Err(unsupported(&space, &index, "size()")),
             _ => self.count(space_id, index_id, &[0x90], IteratorType::All),
         }
     }

@@ -15,6 +15,8 @@ use crate::base::error::Result;
 use crate::base::limits::USER_COUNT_MAX;
 use crate::client_error;
 
+use super::row::cut_name;
+
 /// The user of connections that did not authenticate.
 pub const GUEST: u32 = 0;
 /// The user who may do everything.
@@ -234,7 +236,7 @@ impl Users {
             .values()
             .find(|user| user.definition.borrow().name == name)
             .cloned()
-            .ok_or_else(|| client_error!(ER_NO_SUCH_USER, name))
+            .ok_or_else(|| client_error!(ER_NO_SUCH_USER, cut_name(name)))
     }
 
     /// Adds a user or changes its definition.

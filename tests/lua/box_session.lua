@@ -5,7 +5,7 @@ local tap = require('tap')
 box.cfg{}
 
 local test = tap.test('box_session')
-test:plan(37)
+test:plan(42)
 
 local session = box.session
 test:is(session.type(), 'background', 'the main fiber has a background session')
@@ -59,7 +59,17 @@ session.on_connect(nil, first)
 session.on_connect(nil, nil, 'nothing')
 test:is_deeply(session.on_connect(), {second}, 'and are taken away')
 test:like(message(session.on_connect, 5), 'trigger reset: incorrect arguments', 'or refused')
-session.on_connect(nil, second)
+test:is(select('#', session.on_connect(nil, second)), 0, 'without a result')
+local denied
+local function on_denied() denied = {session.user(), session.effective_user()} end
+session.on_access_denied(on_denied)
+pcall(session.su, 'guest', function() box.space._user:delete(1) end)
+test:is_deeply(denied, {'admin', 'guest'}, 'who is denied is who triggers are told of')
+session.on_access_denied(nil, on_denied)
+test:is(#message(session.su, ('a'):rep(1000)), 84, 'long names are cut')
+test:is(box.space._space:get(box.schema.SPACE_ID).name, '_space', 'first rows have names')
+test:is(message(function() box.space._vspace:len() end),
+    "Index 'primary' (TREE) of space '_vspace' (sysview) does not support size()", 'views')
 
 session.settings.sql_seq_scan = false
 test:is(session.settings.sql_seq_scan, false, 'settings change')

@@ -77,8 +77,8 @@ local function accessor(event)
         end
         if new ~= nil then
             trigger.set(event, address(new), new)
+            return new
         end
-        return new
     end
 end
 

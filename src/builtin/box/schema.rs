@@ -66,7 +66,11 @@ fn lua_generate_space_id(cx: Context<'_>) -> Result<usize> {
 
 /// `generate_func_id()`: nil when there are too many functions.
 fn lua_generate_func_id(cx: Context<'_>) -> Result<usize> {
-    let taken: Vec<u32> = database()?.functions().all().iter().map(|it| it.id).collect();
+    let database = database()?;
+    // Whoever asks for an id must be able to see which are taken.
+    let space = database.schema().find(system_space::FUNC)?;
+    access::check_space(database, &space, privilege::READ)?;
+    let taken: Vec<u32> = database.functions().all().iter().map(|it| it.id).collect();
     match free_id(&taken, 1, FUNCTION_ID_MAX + 1) {
         Some(id) => cx.push_integer(i64::from(id)),
         None => cx.push_nil(),

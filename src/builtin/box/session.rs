@@ -241,7 +241,8 @@ pub fn run_on_access_denied(access: &str, object_type: &str, object_name: &str) 
     if !fiber::in_fiber() {
         return;
     }
-    let result = run_event("on_access_denied", |cx| {
+    // Unlike other triggers, these see who was refused.
+    let result = run_event_as(effective_user(), "on_access_denied", |cx| {
         [access, object_type, object_name].iter().for_each(|text| cx.push_bytes(text));
         3
     });
@@ -273,8 +274,12 @@ pub fn authenticate(name: &str, proof: Proof<'_>) -> Result<()> {
 
 /// Runs the triggers of an event as the administrator, with the arguments that `push` pushes.
 fn run_event(event: &str, push: impl FnOnce(Context<'_>) -> i32) -> Result<()> {
+    run_event_as(ADMIN, event, push)
+}
+
+fn run_event_as(user: u32, event: &str, push: impl FnOnce(Context<'_>) -> i32) -> Result<()> {
     let Some(runner) = RUNNER.with_borrow(Clone::clone) else { return Ok(()) };
-    let user = set_effective_user(ADMIN);
+    let user = set_effective_user(user);
     let result = lua::enter(|cx| {
         cx.push_reference(&runner);
         cx.push_bytes(event);
