@@ -113,6 +113,7 @@ impl Database {
         let signature = self.recovery_place().signature;
         let found = match self.phase() {
             Phase::InitialRecovery => {
+                self.check_vinyl_vclock(&engine, signature)?;
                 let found = store.find(space_id, id, signature);
                 if found.is_none() && !self.options().force_recovery {
                     let details = format!("LSM tree {space_id}/{id} not found");
@@ -130,6 +131,22 @@ impl Database {
             None => store.create(space_id, id, &definition.vinyl)?,
         };
         Ok(vinyl::Index::new(generation, definition.cmp_def.clone()))
+    }
+
+    /// Refuses to begin with a checkpoint of which the store has lost something: the log is not read
+    /// from further back.
+    fn check_vinyl_vclock(&self, engine: &Engine, signature: i64) -> Result<()> {
+        let found = engine.store().vclock().signature();
+        if found >= signature || self.options().force_recovery {
+            return Ok(());
+        }
+        let dir = self.options().vinyl_options().dir;
+        let details = format!(
+            "{} is complete up to {found} only, the snapshot stands at {signature}: files are \
+             damaged or missing",
+            dir.display()
+        );
+        Err(client_error!(ER_INVALID_VYLOG_FILE, details))
     }
 
     /// Deletes a tree that was not made in the end, by and by.
@@ -240,8 +257,9 @@ impl Source<'_> {
         let found = match self.primary {
             None => reader.get(self.index, &key::of_parts(def, parts, part_count))?,
             Some(_) => {
-                let range = Range::equal(def, parts, part_count);
-                self.tuples(reader, range, false).next_tuple()?
+                let mut tuples = self.tuples(reader, Range::equal(def, parts, part_count), false);
+                tuples.expect(1);
+                tuples.next_tuple()?
             }
         };
         found.map(|data| Tuple::new(self.format, &data)).transpose()

@@ -116,8 +116,9 @@ impl Space {
         self.check_version(transaction, &vinyl)?;
         let row = new.map(|new| Bytes::from(new.data()));
         let change = row.map_or(Change::Delete, Change::Put);
+        key::check_size(&primary_key)?;
         for index in self.indexes().iter().skip(1).chain(&self.building()) {
-            write_secondary(&vinyl, index, &primary_key, old.as_ref(), new);
+            write_secondary(&vinyl, index, &primary_key, old.as_ref(), new)?;
         }
         vinyl.write(&primary, primary_key, change);
         if self.is_observed() {
@@ -130,7 +131,11 @@ impl Space {
     pub(super) fn delete_blindly(&self, transaction: &Transaction, key: &[u8]) -> Result<()> {
         let (primary, vinyl) = self.writing(transaction)?;
         let (parts, count) = super::iterator::key_parts(key)?;
-        vinyl.write(&primary, key::of_parts(primary.def(), parts, count), Change::Delete);
+        let key = key::of_parts(primary.def(), parts, count);
+        // A longer one is not there.
+        if key.len() <= key::SIZE_MAX {
+            vinyl.write(&primary, key, Change::Delete);
+        }
         Ok(())
     }
 
@@ -197,18 +202,20 @@ fn write_secondary(
     primary_key: &Bytes,
     old: Option<&Tuple>,
     new: Option<&Tuple>,
-) {
-    let Some(structure) = index.vinyl() else { return };
+) -> Result<()> {
+    let Some(structure) = index.vinyl() else { return Ok(()) };
     let key_def = &index.definition().key_def;
     let key_of = |tuple: Option<&Tuple>| {
         let kept = tuple.filter(|tuple| !key_def.is_excluded(tuple));
         kept.map(|tuple| key::of_tuple(structure.def(), tuple))
     };
     let (old, new) = (key_of(old), key_of(new));
+    new.as_deref().map_or(Ok(()), key::check_size)?;
     if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
         transaction.write(structure, old, Change::Delete);
     }
     if let Some(new) = new {
         transaction.write(structure, new, Change::Put(primary_key.clone()));
     }
+    Ok(())
 }

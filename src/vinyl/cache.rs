@@ -145,7 +145,9 @@ impl Cache {
     ) {
         let newest = self.recent[hash.0 as usize % RECENT_COUNT];
         if newest <= seen && self.find(hash, generation, key).is_none() {
-            self.insert(hash, generation, key, row, newest);
+            // A copy: the key may be a piece of a block that would stay in memory with it.
+            let key = Bytes::from(&**key);
+            self.insert(hash, generation, &key, row, newest);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The database as a whole, without disk.
 
+mod disk;
 mod durability;
 mod foreign;
 mod model;
