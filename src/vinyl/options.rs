@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
+    PartitioningPolicy, PinningPolicy,
 };
 use fjall::{CompressionType, KeyspaceCreateOptions, compaction};
 
@@ -87,6 +88,12 @@ impl IndexOptions {
         KeyspaceCreateOptions::default()
             .data_block_size_policy(BlockSizePolicy::all(block_size))
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+            // As in Tarantool they stay in memory, about a thousandth of the data: those of a table are
+            // so large that reading them for a row would cost more than the row.
+            .index_block_pinning_policy(PinningPolicy::all(true))
+            .filter_block_pinning_policy(PinningPolicy::all(true))
+            .index_block_partitioning_policy(PartitioningPolicy::all(false))
+            .filter_block_partitioning_policy(PartitioningPolicy::all(false))
             .filter_policy(FilterPolicy::all(filter))
             .compaction_strategy(std::sync::Arc::new(levels))
             // The writer decides when a table of memory is full.

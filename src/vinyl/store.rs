@@ -46,6 +46,9 @@ pub struct Work {
     /// Tables of memory that wait to be written.
     pub waiting_flushes: u64,
 }
+/// How far the threads that write tables give way: who waits for them waits for the quota. Not as far as
+/// they could: now and then they hold a lock of fjall's that snapshots take.
+const WORKER_NICE: i32 = 5;
 
 /// A key and its row.
 pub type Row = (Bytes, Bytes);
@@ -592,12 +595,20 @@ impl Drop for Store {
 }
 
 fn open(options: &Options) -> fjall::Result<Opened> {
-    let database = Database::builder(&options.dir)
+    let builder = Database::builder(&options.dir)
         .cache_size(options.cache / 2)
         .manual_journal_persist(true)
         .max_journaling_size(journal_size(options))
-        .worker_threads(options.write_threads.max(1))
-        .open()?;
+        .worker_threads(options.write_threads.max(1));
+    // fjall's threads inherit from the one that opens how far they give way to tx and the readers.
+    let opened = thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            give_way(WORKER_NICE);
+            builder.open()
+        });
+        opening.join()
+    });
+    let database = opened.unwrap_or(Err(fjall::Error::Unrecoverable))?;
     let meta = database.keyspace("meta", || {
         KeyspaceCreateOptions::default().max_memtable_size(u64::MAX).manual_journal_persist(true)
     })?;
@@ -640,6 +651,13 @@ fn open(options: &Options) -> fjall::Result<Opened> {
         }
     }
     Ok(Opened { shared: Arc::new(shared), vclock, next_number })
+}
+
+/// Takes the processor only where others leave it, by so many steps.
+fn give_way(steps: i32) {
+    if let Err(error) = rustix::process::nice(steps) {
+        tracing::warn!("vinyl: a thread keeps its priority: {error}");
+    }
 }
 
 /// Journals hold what is in memory and not in tables, with some room.

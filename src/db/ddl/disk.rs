@@ -174,7 +174,10 @@ impl Watch {
                 let tuple = Tuple::new(old.format(), &row)?;
                 self.check(&tuple)?;
                 for index in to_build {
-                    writes.extend(row_of(index, &primary_key, &tuple));
+                    if let Some(write) = row_of(index, &primary_key, &tuple) {
+                        key::check_size(&write.key)?;
+                        writes.push(write);
+                    }
                 }
                 last = Some(primary_key);
             }
