@@ -86,14 +86,6 @@ pub struct Statistics {
     pub disk_reads: u64,
     /// Submissions that are not applied.
     pub unapplied: u64,
-    /// Tables of memory that wait to be written.
-    pub flushes_pending: u64,
-    /// Merges under way.
-    pub compactions_active: u64,
-    /// Merges done.
-    pub compactions_completed: u64,
-    /// Time that they took.
-    pub compaction_time: Duration,
 }
 
 /// What a tree takes. Rows count versions and deletions that are not merged yet.
@@ -526,10 +518,6 @@ impl Store {
             cache_hits: cache.hits(),
             disk_reads: self.disk_reads.get(),
             unapplied: self.submitted.get() - self.applied(),
-            flushes_pending: self.shared.database.outstanding_flushes() as u64,
-            compactions_active: self.shared.database.active_compactions() as u64,
-            compactions_completed: self.shared.database.compactions_completed() as u64,
-            compaction_time: self.shared.database.time_compacting(),
         }
     }
 
