@@ -381,6 +381,8 @@ impl Writer {
         }
         if let Some((_, generation)) = largest.filter(|_| total > size_max) {
             generation.keyspace.rotate_memtable()?;
+            // In each batch there is something of it: journals would stay for its sake alone.
+            self.shared.meta.rotate_memtable()?;
         }
         Ok(())
     }
