@@ -128,6 +128,8 @@ impl Schema {
             self.put(old.id(), None);
         }
         if let Some(new) = new {
+            // Older tuples have the names of the space as it is now.
+            new.format().show_names();
             self.ids.borrow_mut().insert(new.name().to_owned(), new.id());
             self.put(new.id(), Some(new.clone()));
         }

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use crate::base::error::{Error, Result};
 use crate::client_error;
 use crate::memtx::{IteratorType, Key};
-use crate::tuple::{Format, RawTuple, Tuple};
+use crate::tuple::{Format, Lineage, RawTuple, Tuple};
 use crate::value::mp::text;
 
 use super::constraint::Constraints;
@@ -43,6 +43,7 @@ pub struct SpaceSequence {
 #[derive(Default)]
 struct Shared {
     triggers: Triggers,
+    lineage: Lineage,
     /// Bytes of the tuples' MessagePack.
     bytes: Cell<usize>,
     sequence: RefCell<Option<SpaceSequence>>,
@@ -86,16 +87,16 @@ impl Space {
         indexes.sort_by_key(|index| index.id());
         let keys: Vec<&crate::tuple::KeyDef> =
             indexes.iter().map(|index| &*index.definition().key_def).collect();
+        let shared: Rc<Shared> = old.map_or_else(Rc::default, |old| old.shared.clone());
         let format = match definition.engine {
-            Engine::Vinyl => Format::of_visitors(&definition.format, &keys)?,
-            _ => Format::new(&definition.format, &keys)?,
+            Engine::Vinyl => Format::of_visitors(&shared.lineage, &definition.format, &keys)?,
+            _ => Format::of_space(&shared.lineage, &definition.format, &keys)?,
         };
         let slots = indexes.last().map_or(0, |last| last.id() as usize + 1);
         let mut by_id = vec![None; slots];
         for index in &indexes {
             by_id[index.id() as usize] = Some(index.clone());
         }
-        let shared = old.map_or_else(Rc::default, |old| old.shared.clone());
         let ddl = super::ddl::handler_of(definition.id);
         let constraints = Constraints::of(&definition)?;
         Ok(Space { definition, format, by_id, indexes, shared, ddl, constraints })

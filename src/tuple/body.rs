@@ -310,7 +310,7 @@ impl RawTuple {
 
     /// The field with this name in the format.
     pub fn field_by_name(&self, name: &str) -> Option<&[u8]> {
-        self.field(self.format().field_number(name)?)
+        self.field(self.format().shown().field_number(name)?)
     }
 
     /// What the path leads to inside the field with this number, with the rest behind it.
@@ -336,7 +336,7 @@ impl RawTuple {
         let (first, rest) = path.tokens().split_first()?;
         let number = match first {
             Token::Index(number) => *number,
-            Token::Key(name) => self.format().field_number(name)?,
+            Token::Key(name) => self.format().shown().field_number(name)?,
             Token::Any => return None,
         };
         let found = Path::follow_tokens(rest, self.field_and_rest(number)?)?;

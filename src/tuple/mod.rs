@@ -32,6 +32,6 @@ pub mod update;
 
 pub use body::{RawTuple, Tuple, TuplePtr};
 pub use field_type::FieldType;
-pub use format::{FieldDef, Format, FormatDef};
+pub use format::{FieldDef, Format, FormatDef, Lineage};
 pub use json_path::{Path, Token};
 pub use key_def::{KeyDef, Part, SortOrder};

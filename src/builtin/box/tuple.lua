@@ -238,8 +238,15 @@ end
 methods.format = native.tuple_format
 methods.__serialize = native.tuple_totable
 
--- Names of fields by format, filled on first use: a format never changes.
+-- Names of fields by format, filled on first use.
 local names_by_format = {}
+
+-- A space was altered, and the names of its tuples with it.
+local function forget_field_names()
+    for id in pairs(names_by_format) do
+        names_by_format[id] = nil
+    end
+end
 
 local function field_names(format_id)
     local names = native.tuple_field_names(format_id)
@@ -392,4 +399,5 @@ return {
     bless_result = bless_result,
     is_tuple = is_tuple,
     normalize_format = normalize_format,
+    forget_field_names = forget_field_names,
 }

@@ -283,7 +283,7 @@ fn lua_tuple_field_by_path(cx: Context<'_>) -> Result<usize> {
 /// `field_names(format id)`: name → number (from 0).
 fn lua_tuple_field_names(cx: Context<'_>) -> Result<usize> {
     let id = u16::try_from(cx.check_integer(1)?).unwrap_or(0);
-    let fields = Format::by_id(id).fields();
+    let fields = Format::by_id(id).shown().fields();
     cx.new_table(0, fields.len());
     for (number, field) in fields.iter().enumerate() {
         cx.push_integer(number as i64);
@@ -320,7 +320,7 @@ fn lua_tuple_tomap(cx: Context<'_>) -> Result<usize> {
     let tuple = LuaTuple::check(cx, 1, "tuple:tomap(opts)")?;
     let names_only = cx.boolean(2);
     cx.new_table(0, tuple.field_count() as usize);
-    let format = tuple.format();
+    let format = tuple.format().shown();
     for (number, data) in tuple.fields().enumerate() {
         let name = format.field_name(number as u32);
         if name.is_none() && names_only {
@@ -353,7 +353,7 @@ fn lua_tuple_update(cx: Context<'_>) -> Result<usize> {
         return Err(Error::new(Type::Luajit, format!("Usage: {USAGE}")));
     }
     let operations = encode_array(cx, 2)?;
-    let data = update::update(tuple, &operations, tuple.format(), 1)?;
+    let data = update::update(tuple, &operations, tuple.format().shown(), 1)?;
     set_result(Some(Tuple::new(tuple.format(), &data)?));
     Ok(0)
 }
@@ -365,7 +365,7 @@ fn lua_tuple_upsert(cx: Context<'_>) -> Result<usize> {
         return Err(Error::new(Type::Luajit, format!("Usage: {USAGE}")));
     }
     let operations = encode_array(cx, 2)?;
-    let data = update::upsert(tuple, &operations, tuple.format(), 1, |error| {
+    let data = update::upsert(tuple, &operations, tuple.format().shown(), 1, |error| {
         tracing::error!("UPSERT operation failed: {error}");
     })?;
     set_result(Some(Tuple::new(tuple.format(), &data)?));
@@ -436,7 +436,7 @@ fn lua_tuple_info(cx: Context<'_>) -> Result<usize> {
 /// `format(tuple)`: the fields of its format.
 fn lua_tuple_format(cx: Context<'_>) -> Result<usize> {
     let tuple = LuaTuple::check(cx, 1, "tuple:format()")?;
-    push_format(cx, tuple.format());
+    push_format(cx, tuple.format().shown());
     Ok(1)
 }
 

@@ -83,7 +83,7 @@ pub(super) fn write_formats(formats: &[u16], out: &mut Vec<u8>) {
     mp::write_map_len(out, formats.len() as u32);
     for id in formats {
         mp::write_uint(out, u64::from(*id));
-        let fields = Format::by_id(*id).fields();
+        let fields = Format::by_id(*id).shown().fields();
         mp::write_array_len(out, fields.len() as u32);
         for field in fields {
             mp::write_map_len(out, 2 + u32::from(field.is_nullable));

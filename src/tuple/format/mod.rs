@@ -1,18 +1,23 @@
 //! What a space demands of its tuples: field names, types, nullability, and which fields keep
 //! their offset in the tuple because indexes read them.
 //!
-//! Formats are interned: two spaces with the same demands share one, and a format made once lives
-//! as long as the process, so that a tuple's format id never dangles.
+//! Formats are interned: a space that makes the same demands again gets the same one, and a format
+//! made once lives as long as the process, so that a tuple's format id never dangles.
+//!
+//! A tuple keeps the format it was made in, but names are the space's: when a space gets other
+//! names, its older tuples are to have them too. So formats of one space belong together by a
+//! [`Lineage`], and all of them show the names of the one that is in force.
 //!
 //! # Invariants
 //! - Ids are not reused; their number is bounded by [`Format::COUNT_MAX`].
 //! - Format 0 is the runtime format: no demands at all.
+//! - A format is changed in nothing but whose names it shows.
 
 pub(super) mod definition;
 mod node;
 mod validate;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -33,11 +38,54 @@ pub struct FormatDef {
     pub field_count: u32,
 }
 
+/// What the formats of a space have in common, and of no other space as long as it lives. Numbers
+/// are used again, so that making and dropping spaces in turn needs no new formats.
+#[derive(Debug)]
+pub struct Lineage(u32);
+
+impl Lineage {
+    /// One that nobody has. 0 stands for formats without a space.
+    pub fn new() -> Lineage {
+        let mut lineages = lineages().lock().unwrap_or_else(PoisonError::into_inner);
+        let free = lineages.free.pop_first();
+        Lineage(free.unwrap_or_else(|| {
+            lineages.count += 1;
+            lineages.count
+        }))
+    }
+}
+
+impl Default for Lineage {
+    fn default() -> Lineage {
+        Lineage::new()
+    }
+}
+
+impl Drop for Lineage {
+    fn drop(&mut self) {
+        let mut lineages = lineages().lock().unwrap_or_else(PoisonError::into_inner);
+        lineages.free.insert(self.0);
+    }
+}
+
+#[derive(Default)]
+struct Lineages {
+    count: u32,
+    free: BTreeSet<u32>,
+}
+
+fn lineages() -> &'static Mutex<Lineages> {
+    static LINEAGES: OnceLock<Mutex<Lineages>> = OnceLock::new();
+    LINEAGES.get_or_init(Mutex::default)
+}
+
 /// An interned format.
 #[derive(Debug)]
 pub struct Format {
     id: u16,
     content: Content,
+    /// Whose names its tuples have; null: its own.
+    shown: AtomicPtr<Format>,
     numbers: HashMap<Box<str>, u32, ahash::RandomState>,
     /// Per field: the nearest field at or before it that has a slot, and that slot.
     nearest: Vec<(u8, u32)>,
@@ -54,6 +102,8 @@ pub struct Format {
 /// What makes two formats the same.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Content {
+    /// The number of the space's lineage, 0 for none.
+    lineage: u32,
     /// Whether its tuples are charged to `memtx.memory`.
     is_memtx: bool,
     def: FormatDef,
@@ -66,25 +116,45 @@ impl Format {
     /// Most formats of a process.
     pub const COUNT_MAX: u32 = 65535;
 
-    /// The format with these fields whose tuples are indexed by these keys. The same content
-    /// always gives the same format.
+    /// The format of tuples with these fields that belong to no space, or to one of a test. The same
+    /// content always gives the same format.
     pub fn new(def: &FormatDef, keys: &[&KeyDef]) -> Result<&'static Format> {
-        Format::intern(def, keys, true)
+        Format::intern(0, def, keys, true)
+    }
+
+    /// The format of a space with these fields and keys.
+    pub fn of_space(
+        lineage: &Lineage,
+        def: &FormatDef,
+        keys: &[&KeyDef],
+    ) -> Result<&'static Format> {
+        Format::intern(lineage.0, def, keys, true)
     }
 
     /// The same for a space that is not in memory: its tuples are what requests read and write,
     /// and are not charged to `memtx.memory`.
-    pub fn of_visitors(def: &FormatDef, keys: &[&KeyDef]) -> Result<&'static Format> {
-        Format::intern(def, keys, false)
+    pub fn of_visitors(
+        lineage: &Lineage,
+        def: &FormatDef,
+        keys: &[&KeyDef],
+    ) -> Result<&'static Format> {
+        Format::intern(lineage.0, def, keys, false)
     }
 
-    fn intern(def: &FormatDef, keys: &[&KeyDef], is_memtx: bool) -> Result<&'static Format> {
+    fn intern(
+        lineage: u32,
+        def: &FormatDef,
+        keys: &[&KeyDef],
+        is_memtx: bool,
+    ) -> Result<&'static Format> {
         let numbers = definition::field_numbers(&def.fields)?;
         let tree = node::build(def, keys)?;
         let min_field_count = min_field_count(def, keys);
-        let content = Content { is_memtx, def: def.clone(), nodes: tree.nodes };
-        let registry = registry();
-        let mut formats = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without names there are none to follow.
+        let lineage = if def.fields.is_empty() { 0 } else { lineage };
+        let content = Content { lineage, is_memtx, def: def.clone(), nodes: tree.nodes };
+        let mut registry = registry().lock().unwrap_or_else(PoisonError::into_inner);
+        let Registry { formats, families } = &mut *registry;
         if let Some(format) = formats.get(&content) {
             return Ok(format);
         }
@@ -101,6 +171,7 @@ impl Format {
         let has_default = |field: &FieldDef| field.default.is_some() || field.default_func != 0;
         let format: &'static Format = Box::leak(Box::new(Format {
             id: id as u16,
+            shown: AtomicPtr::default(),
             nearest: nearest_slots(&content.nodes),
             is_nested: content.nodes.iter().any(|node| !node.children.is_empty()),
             content,
@@ -116,6 +187,9 @@ impl Format {
         }));
         TABLE[id as usize].store(std::ptr::from_ref(format).cast_mut(), Ordering::Release);
         formats.insert(&format.content, format);
+        if lineage != 0 {
+            families.entry(lineage).or_default().push(format);
+        }
         Ok(format)
     }
 
@@ -125,7 +199,13 @@ impl Format {
         static RUNTIME: OnceLock<Format> = OnceLock::new();
         RUNTIME.get_or_init(|| Format {
             id: Format::RUNTIME_ID,
-            content: Content { is_memtx: false, def: FormatDef::default(), nodes: Vec::new() },
+            content: Content {
+                lineage: 0,
+                is_memtx: false,
+                def: FormatDef::default(),
+                nodes: Vec::new(),
+            },
+            shown: AtomicPtr::default(),
             numbers: HashMap::default(),
             nearest: Vec::new(),
             slot_count: 0,
@@ -163,6 +243,27 @@ impl Format {
     /// What the format was made of.
     pub fn def(&self) -> &FormatDef {
         &self.content.def
+    }
+
+    /// The format whose names tuples of this one have: the one of their space that is in force.
+    #[inline]
+    pub fn shown(&self) -> &Format {
+        let shown = self.shown.load(Ordering::Acquire);
+        // SAFETY: only formats of the registry are stored there, and those are leaked.
+        unsafe { shown.as_ref() }.unwrap_or(self)
+    }
+
+    /// Has all tuples of the space, of whatever format, have the names of this one, which is in
+    /// force from now on. Returns whether any had others.
+    pub fn show_names(&'static self) -> bool {
+        let registry = registry().lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(family) = registry.families.get(&self.content.lineage) else { return false };
+        let mut is_changed = false;
+        for format in family {
+            is_changed |= !std::ptr::eq(format.shown(), self);
+            format.shown.store(std::ptr::from_ref(self).cast_mut(), Ordering::Release);
+        }
+        is_changed
     }
 
     /// The named fields.
@@ -231,11 +332,16 @@ static LOWEST_VISITOR: AtomicU32 = AtomicU32::new(Format::COUNT_MAX);
 static TABLE: [AtomicPtr<Format>; Format::COUNT_MAX as usize + 1] =
     [const { AtomicPtr::new(std::ptr::null_mut()) }; Format::COUNT_MAX as usize + 1];
 
-type Registry = Mutex<HashMap<&'static Content, &'static Format>>;
+#[derive(Default)]
+struct Registry {
+    formats: HashMap<&'static Content, &'static Format>,
+    /// The formats of each lineage.
+    families: HashMap<u32, Vec<&'static Format>>,
+}
 
-fn registry() -> &'static Registry {
-    static REGISTRY: OnceLock<Registry> = OnceLock::new();
-    REGISTRY.get_or_init(Registry::default)
+fn registry() -> &'static Mutex<Registry> {
+    static REGISTRY: OnceLock<Mutex<Registry>> = OnceLock::new();
+    REGISTRY.get_or_init(Mutex::default)
 }
 
 fn nearest_slots(nodes: &[Node]) -> Vec<(u8, u32)> {

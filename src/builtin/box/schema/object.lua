@@ -185,6 +185,7 @@ local function on_space_changed(id, description)
         unregister(box.space, 'space', id)
         return
     end
+    box.internal.tuple.forget_field_names()
     local space = object_of(box.space, 'space', id)
     register(box.space, id, space, description.name)
     number_fields(description.foreign_key)
