@@ -61,14 +61,15 @@ local function verify()
             found[differing[1]], expected[differing[1]])
     end
     for _, index in pairs(disk.index) do
-        local seen = 0
+        local seen, version = 0, box.info.schema_version
         for _, row in index:pairs() do
             seen = seen + 1
             if found[row[1]] ~= json.encode(row) then
                 bad(index.name, 'has', json.encode(row), 'and not', found[row[1]])
             end
         end
-        if seen ~= count then
+        -- A walk ends when its index goes, and the fiber that alters may be at work.
+        if seen ~= count and box.info.schema_version == version then
             bad(index.name, 'has', seen, 'of', count, 'rows')
         end
     end
