@@ -77,7 +77,8 @@ local function verify()
 end
 print('found', verify())
 
-local is_altering = false
+-- Making the space anew and altering it exclude each other.
+local is_altering, is_remaking = false, false
 local function alter()
     local dice, index = math.random(8), disk.index
     if dice <= 2 and index.a == nil then
@@ -96,10 +97,11 @@ local function alter()
 end
 fiber.create(function()
     while true do
-        is_altering = true
-        -- It may meet a space that is being made anew.
-        pcall(alter)
-        is_altering = false
+        if not is_remaking then
+            is_altering = true
+            pcall(alter)
+            is_altering = false
+        end
         fiber.sleep(0.002)
     end
 end)
@@ -119,6 +121,7 @@ end
 for _ = 1, math.random(2000) do
     local dice, key = math.random(400), math.random(500)
     if dice <= 2 and not is_altering then
+        is_remaking = true
         intent:replace({1, 'all'})
         if dice == 1 then
             disk:truncate()
@@ -127,6 +130,7 @@ for _ = 1, math.random(2000) do
             disk = make('disk', 'vinyl')
         end
         memory:truncate()
+        is_remaking = false
     else
         intent:replace({1, 'key', key})
         local row = {key, dice, 'text' .. dice}
