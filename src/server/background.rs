@@ -198,7 +198,7 @@ impl Background {
         Background {
             pid_file: run.join(PID_FILE),
             log_file: Path::new("var/log").join(&name).join("tarantool.log"),
-            console: Some(run.join("tarantool.control")),
+            console: Some(console_at_default_path(&name)),
             name,
             config: None,
         }
@@ -256,6 +256,11 @@ impl Background {
         }
         Ok(false)
     }
+}
+
+/// The console socket of an instance without settings of its own.
+pub(super) fn console_at_default_path(name: &str) -> PathBuf {
+    Path::new(RUN_FOLDER).join(name).join("tarantool.control")
 }
 
 /// Instances of this folder that have a pid file at its default place.

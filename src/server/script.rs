@@ -324,9 +324,9 @@ fn console_uri(connect: &Connect) -> String {
         return format!("unix/:{start}{}", path.display());
     }
     // What runs is there although its configuration is broken by now.
-    let socket = format!("var/run/{address}/tarantool.control");
-    if is_file(&socket) {
-        return format!("unix/:./{socket}");
+    let socket = background::console_at_default_path(address);
+    if socket.exists() {
+        return format!("unix/:./{}", socket.display());
     }
     match (&connect.username, &connect.password) {
         (Some(user), Some(password)) => format!("{user}:{password}@{address}"),

@@ -121,6 +121,15 @@ fn lua_iproto_reload_tls(cx: Context<'_>) -> Result<usize> {
     Ok(0)
 }
 
+/// Refuses a number that is no open descriptor.
+pub(super) fn check_descriptor(descriptor: i32) -> Result<()> {
+    // SAFETY: it only asks whether there is such a descriptor.
+    if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } < 0 {
+        return Err(Error::system("fd", &std::io::Error::last_os_error()));
+    }
+    Ok(())
+}
+
 /// `iproto_adopt(descriptor, user or nil, storage or nil)`: serves a connection that is made
 /// already, whose descriptor is the server's from now on; the id of its session.
 fn lua_iproto_adopt(cx: Context<'_>) -> Result<usize> {
@@ -133,10 +142,7 @@ fn lua_iproto_adopt(cx: Context<'_>) -> Result<usize> {
         }
         None => GUEST,
     };
-    // SAFETY: it only asks whether there is such a descriptor.
-    if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } < 0 {
-        return Err(Error::system("fd", &std::io::Error::last_os_error()));
-    }
+    check_descriptor(descriptor)?;
     // SAFETY: the caller gives the descriptor away, as `box.session.new` says.
     let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
     let session = Session::new(SessionKind::Binary, user);

@@ -25,6 +25,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::iproto::check_descriptor;
 use super::tls;
 use crate::base::error::{Builder, Error, Result, Type};
 use crate::base::error_code::ER_NO_CONNECTION;
@@ -125,10 +126,7 @@ fn lua_net_box_adopt(cx: Context<'_>) -> Result<usize> {
     let descriptor = i32::try_from(cx.check_integer(1)?)
         .map_err(|_| Error::illegal_params("fd should be a descriptor"))?;
     let timeout = Duration::try_from_secs_f64(cx.opt_number(2, 10.0)?).unwrap_or(Duration::MAX);
-    // SAFETY: only asked about, and the answer may be that there is none.
-    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };
-    rustix::io::fcntl_getfd(borrowed)
-        .map_err(|error| no_connection(Error::system("fd", &error.into()).message().to_owned()))?;
+    check_descriptor(descriptor).map_err(|error| no_connection(error.message().to_owned()))?;
     // SAFETY: the caller gives the descriptor away, as `net.box.from_fd` says.
     let socket = unsafe { std::os::fd::OwnedFd::from_raw_fd(descriptor) };
     let stream = Stream::adopt(socket).map_err(|error| Error::system("fd", &error))?;

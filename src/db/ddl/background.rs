@@ -86,6 +86,25 @@ pub(super) fn run(
     result
 }
 
+/// Others have run: whether there is still something to go on with. `failure` is why a change could
+/// not be followed.
+pub(super) fn look_around(
+    ddl: &Ddl<'_>,
+    old: &Rc<Space>,
+    failure: &RefCell<Option<Error>>,
+) -> Result<()> {
+    ddl.transaction.check(ddl.db)?;
+    if let Some(error) = failure.take() {
+        return Err(error);
+    }
+    let current = ddl.db.schema().space(old.id());
+    if current.is_none_or(|current| !Rc::ptr_eq(&current, old)) {
+        // The version was made by a transaction that the log has lost.
+        return Err(client_error!(ER_CASCADE_ROLLBACK));
+    }
+    Ok(())
+}
+
 /// Follows the changes of the space.
 struct Watch {
     new: Rc<Space>,
@@ -112,22 +131,8 @@ impl Watch {
             if count.is_multiple_of(DDL_ROWS_PER_STEP) {
                 drop(tuple);
                 fiber::sleep(Duration::ZERO)?;
-                self.look_around(ddl, old)?;
+                look_around(ddl, old, &self.failure)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Others have run: whether there is still something to go on with.
-    fn look_around(&self, ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
-        ddl.transaction.check(ddl.db)?;
-        if let Some(error) = self.failure.take() {
-            return Err(error);
-        }
-        let current = ddl.db.schema().space(old.id());
-        if current.is_none_or(|current| !Rc::ptr_eq(&current, old)) {
-            // The version was made by a transaction that the log has lost.
-            return Err(client_error!(ER_CASCADE_ROLLBACK));
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ use super::super::index::Index;
 use super::super::space::{Observer, Space};
 use super::super::space_definition::Engine;
 use super::Ddl;
+use super::background::look_around;
 use crate::db::database::{Database, Phase};
 
 /// Checks the tuples of the old version and fills indexes of the new one. Yields.
@@ -152,7 +153,7 @@ impl Watch {
         if !is_empty {
             self.build(ddl, old, source, to_build)?;
         }
-        self.look_around(ddl, old)
+        look_around(ddl, old, &self.failure)
     }
 
     fn build(
@@ -189,7 +190,7 @@ impl Watch {
             }
             if ddl.db.phase() == Phase::Running {
                 crate::fiber::test_cancel()?;
-                self.look_around(ddl, old)?;
+                look_around(ddl, old, &self.failure)?;
             }
         }
         engine.store().wait_applied(last_submitted)?;
@@ -222,22 +223,8 @@ impl Watch {
             }
             before = Some(tuple);
             if ddl.db.phase() == Phase::Running {
-                self.look_around(ddl, old)?;
+                look_around(ddl, old, &self.failure)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Others have run: whether there is still something to go on with.
-    fn look_around(&self, ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
-        ddl.transaction.check(ddl.db)?;
-        if let Some(error) = self.failure.take() {
-            return Err(error);
-        }
-        let current = ddl.db.schema().space(old.id());
-        if current.is_none_or(|current| !Rc::ptr_eq(&current, old)) {
-            // The version was made by a transaction that the log has lost.
-            return Err(client_error!(ER_CASCADE_ROLLBACK));
         }
         Ok(())
     }

@@ -254,16 +254,12 @@ impl Format {
     }
 
     /// Has all tuples of the space, of whatever format, have the names of this one, which is in
-    /// force from now on. Returns whether any had others.
-    pub fn show_names(&'static self) -> bool {
+    /// force from now on.
+    pub fn show_names(&'static self) {
         let registry = registry().lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(family) = registry.families.get(&self.content.lineage) else { return false };
-        let mut is_changed = false;
-        for format in family {
-            is_changed |= !std::ptr::eq(format.shown(), self);
+        for format in registry.families.get(&self.content.lineage).into_iter().flatten() {
             format.shown.store(std::ptr::from_ref(self).cast_mut(), Ordering::Release);
         }
-        is_changed
     }
 
     /// The named fields.
@@ -324,11 +320,11 @@ impl Format {
     }
 }
 
-/// Formats by id. A plain array: a tuple's format is found with one load, on any thread.
 /// The lowest id of a format whose tuples are not charged to `memtx.memory`, or what stands above
 /// all ids.
 static LOWEST_VISITOR: AtomicU32 = AtomicU32::new(Format::COUNT_MAX);
 
+/// Formats by id. A plain array: a tuple's format is found with one load, on any thread.
 static TABLE: [AtomicPtr<Format>; Format::COUNT_MAX as usize + 1] =
     [const { AtomicPtr::new(std::ptr::null_mut()) }; Format::COUNT_MAX as usize + 1];
 
