@@ -33,6 +33,16 @@ local function has_default()
     return box.space._user.index.name:get{DEFAULT} ~= nil
 end
 
+local function is_user(name)
+    local user = box.space._user.index.name:get{name}
+    return user ~= nil and user.type == 'user'
+end
+
+-- Whether clients may be logged in under that name.
+function M.exists(name)
+    return name == DEFAULT or box.session.su('admin', is_user, name)
+end
+
 -- Whether a connection must authenticate before it may do anything.
 function M.is_required()
     if box.cfg.disable_guest then

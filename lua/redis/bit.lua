@@ -53,6 +53,7 @@ function commands.SETBIT(client, key, offset, value)
     if old ~= value or size <= byte then
         text = text or ''
         if size <= byte then
+            keyspace.check_size(byte + 1)
             text = text .. ('\0'):rep(byte + 1 - size)
         end
         local new = bor(band(text:byte(byte + 1), bnot(lshift(1, place))), lshift(value, place))

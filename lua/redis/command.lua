@@ -67,14 +67,23 @@ local function row_of(name)
     return facts.commands[name] or UNKNOWN
 end
 
+-- Names of subcommands are written as clients do: `config|get`.
+local function full_name(name, sub)
+    return name:lower() .. '|' .. sub:lower()
+end
+
+local function subcommand_info(name, sub)
+    local row = facts.subcommands[name][sub]
+    return {
+        full_name(name, sub), row[1], statuses(words(row[2]), ''), 0, 0, 0,
+        statuses(categories(words(row[2]), row_of(name)[6]), '@'), {}, {}, {},
+    }
+end
+
 local function subcommand_infos(name)
     local list = {}
-    for sub, row in pairs(facts.subcommands[name] or {}) do
-        local flags = words(row[2])
-        table.insert(list, {
-            name:lower() .. '|' .. sub:lower(), row[1], statuses(words(row[2]), ''), 0, 0, 0,
-            statuses(categories(flags, row_of(name)[6]), '@'), {}, {}, {},
-        })
+    for sub in pairs(facts.subcommands[name] or {}) do
+        table.insert(list, subcommand_info(name, sub))
     end
     return list
 end
@@ -88,13 +97,17 @@ local function info(name)
     }
 end
 
-local function docs(name)
+local function summary_of(name)
     local _, _, _, _, _, group, since, summary = unpack(row_of(name))
-    local reply = {'summary', summary, 'since', since, 'group', group}
+    return {'summary', summary, 'since', since, 'group', group}
+end
+
+local function docs(name)
+    local reply = summary_of(name)
     local subs = {}
     for sub in pairs(facts.subcommands[name] or {}) do
-        table.insert(subs, name:lower() .. '|' .. sub:lower())
-        table.insert(subs, resp.map({'summary', summary, 'since', since, 'group', group}))
+        table.insert(subs, full_name(name, sub))
+        table.insert(subs, resp.map(summary_of(name)))
     end
     if #subs > 0 then
         table.insert(reply, 'subcommands')
@@ -123,29 +136,46 @@ function subcommands.COUNT()
     return #names()
 end
 
+-- What a client calls `get` or `config|get`: the command, and the subcommand if it is one; nil if
+-- there is none of that name.
+local function find(text)
+    local name, sub = text:upper():match('^([^|]*)|?(.*)$')
+    if gate.commands[name] == nil then
+        return nil
+    elseif sub == '' then
+        return name
+    end
+    local known = (facts.subcommands[name] or {})[sub]
+    return known ~= nil and name or nil, sub
+end
+
 function subcommands.INFO(_, ...)
     local list = select('#', ...) > 0 and {...} or names()
-    for i, name in ipairs(list) do
-        name = name:upper()
-        list[i] = gate.commands[name] ~= nil and info(name) or resp.null
+    for i, text in ipairs(list) do
+        local name, sub = find(text)
+        if name == nil then
+            list[i] = resp.null
+        else
+            list[i] = sub ~= nil and subcommand_info(name, sub) or info(name)
+        end
     end
     return list
 end
 
 function subcommands.DOCS(_, ...)
     local reply = {}
-    for _, name in ipairs(select('#', ...) > 0 and {...} or names()) do
-        if gate.commands[name:upper()] ~= nil then
-            table.insert(reply, name:lower())
-            table.insert(reply, docs(name:upper()))
+    for _, text in ipairs(select('#', ...) > 0 and {...} or names()) do
+        local name, sub = find(text)
+        if name ~= nil then
+            table.insert(reply, text:lower())
+            table.insert(reply, sub ~= nil and resp.map(summary_of(name)) or docs(name))
         end
     end
     return resp.map(reply)
 end
 
-local function in_category(name, category)
-    local row = row_of(name)
-    for _, own in ipairs(categories(words(row[2]), row[6])) do
+local function in_category(name, flags, category)
+    for _, own in ipairs(categories(words(flags), row_of(name)[6])) do
         if own == category then
             return true
         end
@@ -160,9 +190,9 @@ function subcommands.LIST(_, filterby, filter, value, more)
     elseif filterby:upper() ~= 'FILTERBY' or value == nil or more ~= nil then
         error(failure.syntax)
     elseif filter:upper() == 'PATTERN' then
-        wanted = function(name) return glob.match(value:lower(), name:lower()) end
+        wanted = function(name) return glob.match(value:lower(), name) end
     elseif filter:upper() == 'ACLCAT' then
-        wanted = function(name) return in_category(name, value:lower()) end
+        wanted = function(_, name, flags) return in_category(name, flags, value:lower()) end
     elseif filter:upper() == 'MODULE' then
         wanted = function() return false end
     else
@@ -170,8 +200,13 @@ function subcommands.LIST(_, filterby, filter, value, more)
     end
     local list = {}
     for _, name in ipairs(names()) do
-        if wanted(name) then
+        if wanted(name:lower(), name, row_of(name)[2]) then
             table.insert(list, name:lower())
+        end
+        for sub, row in pairs(facts.subcommands[name] or {}) do
+            if wanted(full_name(name, sub), name, row[2]) then
+                table.insert(list, full_name(name, sub))
+            end
         end
     end
     return list

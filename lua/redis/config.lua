@@ -44,25 +44,34 @@ local function whole(text)
     return tonumber(value)
 end
 
--- A parameter over one of our settings; `scale` is how many of its units one of ours has.
-local function setting(name, read, min, scale)
-    scale = scale or 1
+-- A parameter that is a number: `read` makes it of text, `get` and `set` know its value.
+local function numeric(read, min, max, get, set)
     return {
         get = function()
-            return ('%d'):format(M.settings[name] * scale)
+            return ('%d'):format(get())
         end,
-        set = function(text)
+        read = function(text)
             local value, err = read(text)
             if value == nil then
-                return err
-            elseif value < min then
-                return ('argument must be between %d and 9223372036854775807 inclusive')
-                    :format(min)
+                return nil, err
+            elseif value < min or value > max then
+                local message = 'argument must be between %d and %s inclusive'
+                return nil, message:format(min, number.integer_text(max))
             end
-            M.settings[name] = value / scale
-            M.apply()
+            return value
         end,
+        set = set,
     }
+end
+
+-- A parameter over one of our settings.
+local function setting(name, read, min, max)
+    return numeric(read, min, max or number.INT64_MAX, function()
+        return M.settings[name]
+    end, function(value)
+        M.settings[name] = value
+        M.apply()
+    end)
 end
 
 -- A parameter that tells how this server is, and cannot be changed.
@@ -71,21 +80,14 @@ local function fixed(value)
 end
 
 local parameters = {
-    ['maxclients'] = setting('clients_max', whole, 1),
-    ['timeout'] = setting('idle_timeout', whole, 0),
+    ['maxclients'] = setting('clients_max', whole, 1, 4294967295),
+    ['timeout'] = setting('idle_timeout', whole, 0, 2147483647),
     ['proto-max-bulk-len'] = setting('bulk_size_max', bytes, 1048576),
     ['client-query-buffer-limit'] = setting('request_size_max', bytes, 1048576),
     ['slowlog-log-slower-than'] = setting('slow_threshold', whole, -1),
-    ['slowlog-max-len'] = {
-        get = function() return ('%d'):format(slowlog.size_max) end,
-        set = function(text)
-            local value, err = whole(text)
-            if value == nil or value < 0 then
-                return err or 'argument must be between 0 and 9223372036854775807 inclusive'
-            end
-            slowlog.set_size_max(value)
-        end,
-    },
+    ['slowlog-max-len'] = numeric(whole, 0, number.INT64_MAX, function()
+        return slowlog.size_max
+    end, slowlog.set_size_max),
     ['client-output-buffer-limit'] = fixed(function()
         local size = M.settings.output_size_max
         return ('normal %d 0 0 slave 0 0 0 pubsub 0 0 0'):format(size)
@@ -131,31 +133,50 @@ function subcommands.GET(_, ...)
     return resp.map(reply)
 end
 
+local function check_known(arguments)
+    for i = 1, #arguments, 2 do
+        if parameters[arguments[i]:lower()] == nil then
+            local message = "ERR Unknown option or number of arguments for CONFIG SET - '%s'"
+            error(resp.error(message:format(arguments[i])))
+        end
+    end
+end
+
+-- Reads names and values, and raises if one is wrong: either all parameters change or none.
+local function read_values(arguments)
+    local values = {}
+    for i = 1, #arguments, 2 do
+        local name = arguments[i]:lower()
+        local parameter = parameters[name]
+        local value, err = nil, nil
+        if values[name] ~= nil then
+            err = 'duplicate parameter'
+        elseif parameter.set == nil then
+            value = arguments[i + 1]
+            if value ~= parameter.get() then
+                err = "can't set immutable config"
+            end
+        else
+            value, err = parameter.read(arguments[i + 1])
+        end
+        if err ~= nil then
+            local message = "ERR CONFIG SET failed (possibly related to argument '%s') - %s"
+            error(resp.error(message:format(name, err)))
+        end
+        values[name] = value
+    end
+    return values
+end
+
 function subcommands.SET(_, ...)
     local arguments = {...}
     if #arguments % 2 == 1 then
         error(failure.syntax)
     end
-    for i = 1, #arguments, 2 do
-        if parameters[arguments[i]:lower()] == nil then
-            local message = "ERR Unknown option or number of arguments for CONFIG SET - '%s'"
-            return resp.error(message:format(arguments[i]))
-        end
-    end
-    for i = 1, #arguments, 2 do
-        local name = arguments[i]:lower()
-        local parameter = parameters[name]
-        local err
-        if parameter.set == nil then
-            if arguments[i + 1] ~= parameter.get() then
-                err = "can't set immutable config"
-            end
-        else
-            err = parameter.set(arguments[i + 1])
-        end
-        if err ~= nil then
-            local message = "ERR CONFIG SET failed (possibly related to argument '%s') - %s"
-            return resp.error(message:format(name, err))
+    check_known(arguments)
+    for name, value in pairs(read_values(arguments)) do
+        if parameters[name].set ~= nil then
+            parameters[name].set(value)
         end
     end
     return resp.OK

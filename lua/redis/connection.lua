@@ -295,6 +295,9 @@ local kill_filters = {
         return function() return normal end
     end,
     USER = function(text)
+        if not access.exists(text) then
+            error(resp.error(("ERR No such user '%s'"):format(text)))
+        end
         return function(client) return client.user == text end
     end,
     MAXAGE = function(text)

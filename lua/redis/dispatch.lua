@@ -8,8 +8,14 @@ local resp = require('resp')
 
 local use = ...
 local facts = use('redis/facts.lua')
+local container = use('redis/container.lua')
 
 local M = {}
+
+-- Text as C prints it: up to a zero byte.
+local function printed(text, size_max)
+    return text:match('^%Z*'):sub(1, size_max)
+end
 
 -- What an unknown command is answered: its name and the start of its arguments.
 function M.unknown(_, name, ...)
@@ -19,12 +25,12 @@ function M.unknown(_, name, ...)
         if size >= 128 then
             break
         end
-        local part = "'" .. (select(i, ...)):sub(1, 128 - size) .. "' "
+        local part = "'" .. printed(select(i, ...), 128 - size) .. "' "
         size = size + #part
         parts[i] = part
     end
     local message = "ERR unknown command '%s', with args beginning with: %s"
-    return resp.error(message:format(name:sub(1, 128), table.concat(parts)))
+    return resp.error(message:format(printed(name, 128), table.concat(parts)))
 end
 
 -- An error if the command cannot be called so, nil if it can. `count` includes the name.
@@ -38,7 +44,7 @@ function M.check(commands, name, count, ...)
         local message = "ERR wrong number of arguments for '%s' command"
         return resp.error(message:format(upper:lower()))
     end
-    return nil
+    return container.check(upper, count, ...)
 end
 
 -- The error reply for what a handler raised.

@@ -12,6 +12,7 @@ return {
     no_key = resp.error('ERR no such key'),
     same_object = resp.error('ERR source and destination objects are the same'),
     db_range = resp.error('ERR DB index is out of range'),
+    too_large = resp.error('ERR string exceeds maximum allowed size (memtx.max_tuple_size)'),
     too_long = resp.error('ERR string exceeds maximum allowed size (proto-max-bulk-len)'),
     no_auth = resp.error('NOAUTH Authentication required.'),
     no_access = resp.error('NOPERM this user has no permissions'),

@@ -69,6 +69,9 @@ local function gate(client, name, ...)
     if err ~= nil then
         if client.queue ~= nil then
             client.queue.failed = true
+            if name == 'EXEC' and M.abort ~= nil then
+                return M.abort(client, err)
+            end
         end
         return err
     end

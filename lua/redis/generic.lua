@@ -301,9 +301,13 @@ function object.REFCOUNT(client, key)
     return keyspace.row(client, key) ~= nil and 1 or nil
 end
 
--- Reads leave no trace here, that is what makes them cheap: a key never looks idle.
+-- Reads leave no trace here, that is what makes them cheap. Any number would be a lie, and one
+-- that makes tools keep or evict the wrong keys.
 function object.IDLETIME(client, key)
-    return keyspace.row(client, key) ~= nil and 0 or nil
+    if keyspace.row(client, key) == nil then
+        return nil
+    end
+    return resp.error('ERR Idle times are not tracked: reads leave no trace.')
 end
 
 function object.FREQ(client, key)
@@ -320,7 +324,7 @@ function object.HELP()
         'OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
         'ENCODING <key>', '    The encoding Redis would use for the value of a key.',
         'FREQ <key>', '    An error: access frequencies are not tracked.',
-        'IDLETIME <key>', '    0 for a key that exists: access times are not tracked.',
+        'IDLETIME <key>', '    An error: access times are not tracked.',
         'REFCOUNT <key>', '    1 for a key that exists.',
         'HELP', '    Print this help.',
     }

@@ -60,12 +60,12 @@ function M.used()
     return list
 end
 
--- Reads a database number; `message` is the error if it is not one.
-function M.database_number(text, message)
+-- Reads a database number.
+function M.database_number(text)
     local database = number.integer(text)
     if database == nil then
-        error(message and resp.error(message) or failure.not_integer)
-    elseif database > 2147483647 or database < -2147483648 then
+        error(failure.not_integer)
+    elseif not number.is_int32(database) then
         error(failure.int_range)
     end
     if database < 0 or database >= M.database_count then
@@ -99,6 +99,15 @@ function M.text(client, key)
         return nil
     end
     return row_text(row), row
+end
+
+-- Raises if a value of so many bytes is too long, before a command builds it.
+function M.check_size(size)
+    if size > M.value_size_max then
+        error(failure.too_long)
+    elseif size > box.cfg.memtx_max_tuple_size then
+        error(failure.too_large)
+    end
 end
 
 -- Writes a string; `ttl` is when it expires, nil for never.

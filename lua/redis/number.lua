@@ -51,6 +51,11 @@ function M.shortest(value)
     return value
 end
 
+-- Whether a whole number fits into 32 bits.
+function M.is_int32(value)
+    return value >= -2147483648 and value <= 2147483647
+end
+
 -- A whole number as text.
 function M.integer_text(value)
     if type(value) == 'number' then

@@ -10,7 +10,8 @@ local keyspace = use('redis/keyspace.lua')
 local failure = use('redis/failure.lua')
 local number = use('redis/number.lua')
 local expiring = use('expiring.lua')
-local container = use('redis/container.lua').container
+local containers = use('redis/container.lua')
+local container, misused = containers.container, containers.misused
 
 local OK = resp.OK
 
@@ -43,7 +44,8 @@ end
 
 function commands.SWAPDB(_, first, second)
     local function check(text, message)
-        if number.integer(text) == nil then
+        local database = number.integer(text)
+        if database == nil or not number.is_int32(database) then
             error(resp.error(message))
         end
     end
@@ -58,10 +60,20 @@ function commands.TIME()
     return {('%d'):format(time), ('%d'):format(time % 1 * 1000000)}
 end
 
-local debug_commands = {}
+local debug_help = {
+    'DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
+    'SLEEP <seconds>', '    Let this connection wait; others go on.',
+    'HELP', '    Print this help.',
+}
 
--- Only this connection sleeps: others go on, unlike in Redis.
-function debug_commands.SLEEP(_, seconds)
+-- Unlike in Redis, only this connection sleeps.
+function commands.DEBUG(_, sub, seconds, more)
+    local upper = sub:upper()
+    if upper == 'HELP' and seconds == nil then
+        return debug_help
+    elseif upper ~= 'SLEEP' or seconds == nil or more ~= nil then
+        return misused('DEBUG', sub)
+    end
     seconds = tonumber(seconds)
     if seconds == nil then
         error(failure.not_float)
@@ -69,8 +81,6 @@ function debug_commands.SLEEP(_, seconds)
     fiber.sleep(math.max(seconds, 0))
     return OK
 end
-
-commands.DEBUG = container('DEBUG', debug_commands)
 
 -- Runs box.snapshot(), and says in Redis's words if one is running.
 local function snapshot()

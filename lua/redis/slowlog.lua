@@ -5,7 +5,7 @@ local resp = require('resp')
 
 local use = ...
 local number = use('redis/number.lua')
-local container = use('redis/container.lua').container
+local container = use('redis/container.lua')
 
 local commands = {}
 local M = {commands = commands, size_max = 128}
@@ -55,7 +55,10 @@ end
 
 local subcommands = {}
 
-function subcommands.GET(_, count)
+function subcommands.GET(_, count, more)
+    if more ~= nil then
+        return container.misused('SLOWLOG', 'GET')
+    end
     count = count == nil and 10 or number.integer(count)
     if count == nil or count < -1 then
         return resp.error('ERR count should be greater than or equal to -1')
@@ -87,7 +90,7 @@ function subcommands.HELP()
     }
 end
 
-commands.SLOWLOG = container('SLOWLOG', subcommands)
+commands.SLOWLOG = container.container('SLOWLOG', subcommands)
 
 function M.start(previous)
     if previous ~= nil then

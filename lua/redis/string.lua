@@ -255,9 +255,7 @@ function commands.APPEND(client, key, tail)
         keyspace.store(client, key, tail)
         return #tail
     end
-    if #text + #tail > keyspace.value_size_max then
-        error(failure.too_long)
-    end
+    keyspace.check_size(#text + #tail)
     if tail ~= '' then
         keyspace.store(client, key, text .. tail, row[3])
     end
@@ -335,10 +333,8 @@ function commands.SETRANGE(client, key, offset, patch)
     if patch == '' then
         return #text
     end
-    if offset > keyspace.value_size_max or offset + #patch > keyspace.value_size_max then
-        error(failure.too_long)
-    end
     offset = tonumber(offset)
+    keyspace.check_size(offset + #patch)
     if #text < offset then
         text = text .. ('\0'):rep(offset - #text)
     end

@@ -98,6 +98,13 @@ function commands.EXEC(client)
     return resp.error('EXECABORT Transaction discarded because of: ' .. tostring(replies))
 end
 
+-- Gives up a transaction whose EXEC was wrong.
+gate.abort = function(client, err)
+    commands.DISCARD(client)
+    local text = tostring(err):gsub('^ERR ', '')
+    return resp.error('EXECABORT Transaction discarded because of: ' .. text)
+end
+
 function lists.WATCH(client, keys)
     if client.queue ~= nil then
         return resp.error('ERR WATCH inside MULTI is not allowed')
