@@ -130,7 +130,7 @@ fn run(count: u64) {
         cache: count * ROW_SIZE as u64 / 10,
         ..Options::new(dir.path())
     };
-    let store = Rc::new(Store::open(&options).expect("a store"));
+    let store = Rc::new(Store::open(&options, true).expect("a store"));
     let index = store.create(512, 0, &IndexOptions::default()).expect("an index");
     store.set_created(&index, 1);
 

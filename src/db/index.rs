@@ -71,9 +71,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// An empty index of the space.
-    ///
-    /// Yields if it is on disk.
+    /// An empty index of the space, unless recovery finds it on disk. Never yields.
     pub(crate) fn new(space: &SpaceDefinition, definition: IndexDefinition) -> Result<Index> {
         if space.engine == Engine::Vinyl {
             let index = Database::current().make_vinyl_index(&definition)?;

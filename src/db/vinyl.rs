@@ -5,7 +5,7 @@
 //! - A transaction is committed to vinyl after the log has it, in the order of the log.
 //!
 //! # Yields
-//! `open_vinyl`, `prepare_vinyl` while the quota is used up, reads as `vinyl::Reader` does
+//! `open_vinyl` unless told not to, `prepare_vinyl` while the quota is used up, reads as `vinyl::Reader` does
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -51,9 +51,13 @@ impl Database {
         self.find_vinyl().ok_or_else(loading_error)
     }
 
-    /// The engine, opened if it is not. Yields.
-    pub(crate) fn open_vinyl(&self) -> Result<Rc<Engine>> {
+    /// The engine, opened if it is not. Yields, or has tx wait: that is once in the life of an instance
+    /// whose first space on disk is made in the middle of a transaction.
+    pub(crate) fn open_vinyl(&self, yields: bool) -> Result<Rc<Engine>> {
         while self.vinyl.is_opening.get() {
+            if !yields {
+                return Err(loading_error());
+            }
             self.vinyl.opened.wait();
         }
         if let Some(engine) = self.find_vinyl() {
@@ -61,7 +65,7 @@ impl Database {
         }
         self.vinyl.is_opening.set(true);
         let options = self.options();
-        let opened = Engine::open(&options.vinyl_options());
+        let opened = Engine::open(&options.vinyl_options(), yields);
         self.vinyl.is_opening.set(false);
         self.vinyl.opened.broadcast();
         let engine = opened?;
@@ -104,10 +108,10 @@ impl Database {
     }
 
     /// An index on disk of this definition: a new tree, or while recovering the one that it had at
-    /// this place of the log. Yields.
+    /// this place of the log. Never yields.
     pub(crate) fn make_vinyl_index(&self, definition: &IndexDefinition) -> Result<vinyl::Index> {
         self.check_log("DDL")?;
-        let engine = self.open_vinyl()?;
+        let engine = self.vinyl()?;
         let store = engine.store();
         let (space_id, id) = (definition.space_id, definition.id);
         let signature = self.recovery_place().signature;

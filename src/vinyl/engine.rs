@@ -157,10 +157,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the store. Yields.
-    pub fn open(options: &Options) -> Result<Rc<Engine>> {
+    /// Opens the store. Yields, unless told to have the thread wait.
+    pub fn open(options: &Options, yields: bool) -> Result<Rc<Engine>> {
         Ok(Rc::new(Engine {
-            store: Store::open(options)?,
+            store: Store::open(options, yields)?,
             next_id: Cell::new(1),
             prepared: Cell::new(0),
             confirmed: Cell::new(0),

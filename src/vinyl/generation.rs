@@ -3,6 +3,7 @@
 //! # Invariants
 //! - A generation is created by the first LSN of its index that it serves, and dropped by the one
 //!   that it does not serve any more. Without the former it is being built, and recovery forgets it.
+//! - Its tree is made by the writer, before the first change of it: until then nobody finds rows there.
 //! - The files are deleted when it was dropped before the oldest state that recovery may begin with,
 //!   and off tx.
 //!
@@ -14,8 +15,8 @@
 //! never
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use fjall::Keyspace;
 
@@ -37,20 +38,20 @@ pub struct Generation {
     index_id: u32,
     created: AtomicI64,
     dropped: AtomicI64,
-    pub(super) keyspace: Keyspace,
-    pub(super) resolve: std::sync::OnceLock<Resolve>,
+    keyspace: OnceLock<Keyspace>,
+    pub(super) resolve: OnceLock<Resolve>,
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, space_id: u32, index_id: u32, keyspace: Keyspace) -> Generation {
+    pub(super) fn new(number: u64, space_id: u32, index_id: u32) -> Generation {
         Generation {
             number,
             space_id,
             index_id,
             created: AtomicI64::new(NONE),
             dropped: AtomicI64::new(NONE),
-            keyspace,
-            resolve: std::sync::OnceLock::new(),
+            keyspace: OnceLock::new(),
+            resolve: OnceLock::new(),
         }
     }
 
@@ -81,12 +82,27 @@ impl Generation {
 
     /// About how many rows there are: versions that were not merged yet count each.
     pub fn row_count(&self) -> u64 {
-        self.keyspace.approximate_len() as u64
+        self.tree().map_or(0, |tree| tree.approximate_len() as u64)
     }
 
     /// Bytes of its files.
     pub fn disk_size(&self) -> u64 {
-        self.keyspace.disk_space()
+        self.tree().map_or(0, Keyspace::disk_space)
+    }
+
+    /// The tree, once it is made.
+    pub(super) fn tree(&self) -> Option<&Keyspace> {
+        self.keyspace.get()
+    }
+
+    pub(super) fn set_tree(&self, tree: Keyspace) {
+        // It is made once.
+        let _ = self.keyspace.set(tree);
+    }
+
+    /// The name of the tree.
+    pub(super) fn name(&self) -> String {
+        keyspace_name(self.space_id, self.index_id, self.number)
     }
 
     /// Tells how upserts become rows, before the first one is submitted.
@@ -172,6 +188,6 @@ pub(super) fn record_key(number: u64) -> [u8; 9] {
     key
 }
 
-pub(super) fn keyspace_name(space_id: u32, index_id: u32, number: u64) -> String {
+fn keyspace_name(space_id: u32, index_id: u32, number: u64) -> String {
     format!("{space_id}.{index_id}.{number}")
 }

@@ -34,7 +34,7 @@
 //!   cause. Reads go on. Restarting recovers from the log.
 //!
 //! # Yields
-//! `Store::open`, `create`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
+//! `Store::open`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
 //! `collect_garbage`, `compact`, `measure`; `Engine::open`, `Reader::get`, the steps of `Cursor` and
 //! `Tuples`. The others never.
 //!

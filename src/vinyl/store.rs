@@ -2,11 +2,11 @@
 //!
 //! # Invariants
 //! - Sequence numbers of submissions begin with 1 and have no gaps; what is applied is a prefix.
-//! - Files are opened, created and deleted on other threads than tx, and so is what drops the last
+//! - Files are opened, made and deleted on other threads than tx, and so is what drops the last
 //!   handle of a tree.
 //!
 //! # Yields
-//! `open`, `create`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
+//! `open`, `abort`, `get`, `get_many`, `scan`, `wait_applied`, `wait_room`, `persist`,
 //! `collect_garbage`, `compact`, `measure`
 
 use std::cell::{Cell, RefCell};
@@ -20,7 +20,7 @@ use fjall::{AbstractTree, Database, KeyspaceCreateOptions, PersistMode, Readable
 
 use super::cache::{Cache, Hash};
 use super::error::{self, failed, failed_read};
-use super::generation::{self, Generation, RECORD_PREFIX, Record};
+use super::generation::{Generation, RECORD_PREFIX, Record};
 use super::options::{IndexOptions, Options};
 use super::reader::Readers;
 use super::writer::{Command, Position, Shared, VCLOCK_KEY, Write, Writer};
@@ -147,12 +147,12 @@ struct Opened {
 }
 
 impl Store {
-    /// Opens the directory, or makes it. Yields.
-    pub fn open(options: &Options) -> Result<Store> {
+    /// Opens the directory, or makes it. Yields, unless told to have the thread wait.
+    pub fn open(options: &Options, yields: bool) -> Result<Store> {
         error::listen();
         let given = options.clone();
-        let opened =
-            fiber::blocking(move || open(&given).map_err(|error| failed(&given.dir, &error)))?;
+        let opening = move || open(&given).map_err(|error| failed(&given.dir, &error));
+        let opened = if yields { fiber::blocking(opening) } else { opening() }?;
         let Opened { shared, vclock, next_number } = opened;
         let writer = Writer::new(shared.clone(), vclock);
         let writer = thread::Builder::new()
@@ -202,8 +202,9 @@ impl Store {
         generations.values().filter(is_wanted).max_by_key(|found| found.number).cloned()
     }
 
-    /// Makes an empty tree for an index, to be filled and then [`Store::set_created`], or else
-    /// [`Store::abort`]ed. If the process ends before, it is forgotten. Yields.
+    /// Has an empty tree made for an index, to be filled and then [`Store::set_created`], or else
+    /// [`Store::abort`]ed. If the process ends before, it is forgotten. Never waits: the writer makes it
+    /// before it comes to the first change of it.
     pub fn create(
         &self,
         space_id: u32,
@@ -213,13 +214,9 @@ impl Store {
         self.check()?;
         let number = self.next_number.get();
         self.next_number.set(number + 1);
-        let (shared, options) = (self.shared.clone(), options.clone());
-        let generation = fiber::blocking(move || {
-            let name = generation::keyspace_name(space_id, index_id, number);
-            let keyspace = shared.database.keyspace(&name, || options.to_fjall())?;
-            Ok(Arc::new(Generation::new(number, space_id, index_id, keyspace)))
-        })
-        .map_err(|error| self.failed(&error))?;
+        let generation = Arc::new(Generation::new(number, space_id, index_id));
+        let (made, options) = (generation.clone(), options.clone());
+        self.submit_command(Command::Create { generation: made, options });
         self.shared.lock_generations().insert(number, generation.clone());
         self.record(&generation);
         Ok(generation)
@@ -262,8 +259,10 @@ impl Store {
         fiber::blocking(move || {
             for generation in garbage {
                 // What it has in memory counts against the quota until it is written.
-                generation.keyspace.rotate_memtable()?;
-                shared.database.delete_keyspace(generation.keyspace.clone())?;
+                if let Some(tree) = generation.tree() {
+                    tree.rotate_memtable()?;
+                    shared.database.delete_keyspace(tree.clone())?;
+                }
                 // The files go with the last handle, and that is not to be tx's.
                 shared.lock_dying().push(generation);
             }
@@ -450,8 +449,9 @@ impl Store {
         if range.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
+        let Some(keyspace) = generation.tree().cloned() else { return Ok(Vec::new()) };
         let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
-        let (keyspace, range) = (generation.keyspace.clone(), range.clone().shortened());
+        let range = range.clone().shortened();
         self.readers.run(move || {
             let bounds: (Bound<Bytes>, Bound<Bytes>) = (range.start.clone(), range.end.clone());
             let found = snapshot.inner.range::<Bytes, _>(&keyspace, bounds);
@@ -473,7 +473,7 @@ impl Store {
         // Taken here: what is submitted from now on may be seen or not, and is not cached.
         let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
         let seen = snapshot.sequence;
-        let keyspace = generation.keyspace.clone();
+        let Some(keyspace) = generation.tree().cloned() else { return Ok(vec![None; keys.len()]) };
         let (keys, rows) = self.readers.run(move || {
             let read = |key: &Bytes| {
                 if key.len() > key::SIZE_MAX {
@@ -536,7 +536,8 @@ impl Store {
     pub fn measure(&self, generation: &Arc<Generation>) -> Measure {
         let generation = generation.clone();
         fiber::blocking(move || {
-            let tree = &generation.keyspace.tree;
+            let Some(keyspace) = generation.tree() else { return Measure::default() };
+            let tree = &keyspace.tree;
             let version = tree.current_version();
             let tables = || version.iter_tables();
             let disk_rows: u64 = tables().map(|table| table.metadata.item_count).sum();
@@ -559,12 +560,13 @@ impl Store {
     /// Merges all tables of a tree into one level. Yields until it is done.
     pub fn compact(&self, generation: &Arc<Generation>) -> Result<()> {
         self.check()?;
-        let (shared, compacted) = (self.shared.clone(), generation.clone());
+        let Some(tree) = generation.tree().cloned() else { return Ok(()) };
+        let (shared, compacted) = (self.shared.clone(), tree.clone());
         fiber::blocking(move || {
             shared.flush(&compacted)?;
-            compacted.keyspace.major_compact()
+            compacted.major_compact()
         })
-        .map_err(|error| failed(generation.keyspace.path(), &error))
+        .map_err(|error| failed(tree.path(), &error))
     }
 
     fn failed(&self, error: &fjall::Error) -> Error {
@@ -623,7 +625,8 @@ fn open(options: &Options) -> fjall::Result<Opened> {
             shared.database.delete_keyspace(keyspace)?;
             continue;
         }
-        let generation = Generation::new(record.number, record.space_id, record.index_id, keyspace);
+        let generation = Generation::new(record.number, record.space_id, record.index_id);
+        generation.set_tree(keyspace);
         record.created.inspect(|&lsn| generation.set_created(lsn));
         record.dropped.inspect(|&lsn| generation.set_dropped(lsn));
         shared.lock_generations().insert(record.number, Arc::new(generation));

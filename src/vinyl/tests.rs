@@ -58,7 +58,7 @@ fn all(store: &Store, generation: &Arc<Generation>) -> String {
 fn persisted_changes_are_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         assert_eq!(store.vclock().get(1), 0);
         let index = store.create(512, 0, &IndexOptions::default()).unwrap();
         store.set_created(&index, 5);
@@ -69,7 +69,7 @@ fn persisted_changes_are_there_after_opening_again() {
         store.persist(&vclock(9)).unwrap();
         drop((store, index));
 
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         assert_eq!(store.vclock().get(1), 9);
         assert!(store.find(512, 0, 4).is_none());
         let index = store.find(512, 0, 5).unwrap();
@@ -132,7 +132,7 @@ fn tables(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
 fn snapshot_keeps_seeing_what_it_saw() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = index(&store);
         store.submit(row(2), vec![put(&index, "a", "1"), put(&index, "b", "1")]);
         settle(&store);
@@ -154,7 +154,7 @@ fn snapshot_keeps_seeing_what_it_saw() {
 fn upserts_are_resolved_in_order_with_what_is_before_them() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = index(&store);
         store.submit(row(2), vec![put(&index, "a", "x")]);
         settle(&store);
@@ -174,7 +174,7 @@ fn cache_never_tells_an_old_row() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
         // Room for a few rows.
-        let store = Store::open(&Options { cache: 2 * 1500, ..options(&dir) }).unwrap();
+        let store = Store::open(&Options { cache: 2 * 1500, ..options(&dir) }, true).unwrap();
         let index = index(&store);
         let mut model = std::collections::BTreeMap::new();
         let mut seed = 1u64;
@@ -222,7 +222,7 @@ fn torn_journal_leaves_whole_submissions() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
         let image = tempfile::tempdir().unwrap();
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = index(&store);
         store.persist(&vclock(1)).unwrap();
         for lsn in 2..200 {
@@ -247,7 +247,7 @@ fn torn_journal_leaves_whole_submissions() {
             copy(dir.path(), &target);
             let file = std::fs::File::options().write(true).open(target.join("0.jnl")).unwrap();
             file.set_len(size * part / 20).unwrap();
-            let store = Store::open(&Options { dir: target, ..options(&dir) }).unwrap();
+            let store = Store::open(&Options { dir: target, ..options(&dir) }, true).unwrap();
             let lsn = store.vclock().get(1);
             let Some(index) = store.find(512, 0, 1) else {
                 assert_eq!(lsn, 0);
@@ -271,7 +271,7 @@ fn torn_journal_leaves_whole_submissions() {
 fn damaged_table_is_named_by_reads_and_other_trees_go_on() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = index(&store);
         let other = store.create(513, 0, &IndexOptions::default()).unwrap();
         store.set_created(&other, 1);
@@ -280,7 +280,7 @@ fn damaged_table_is_named_by_reads_and_other_trees_go_on() {
         settle(&store);
         store.compact(&index).unwrap();
         store.persist(&vclock(2)).unwrap();
-        let tree = index.keyspace.path().to_owned();
+        let tree = index.tree().unwrap().path().to_owned();
         drop((store, index, other));
 
         let damaged = tables(&tree);
@@ -291,7 +291,7 @@ fn damaged_table_is_named_by_reads_and_other_trees_go_on() {
             content[100] ^= 0x55;
             std::fs::write(path, content).unwrap();
         }
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = store.find(512, 0, 2).unwrap();
         let error = store.get(&index, None, &bytes("00000")).unwrap_err();
         let name = damaged[0].display().to_string();
@@ -307,12 +307,12 @@ fn damaged_table_is_named_by_reads_and_other_trees_go_on() {
 fn failed_write_is_final_and_named_and_reads_go_on() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = index(&store);
         store.submit(row(2), vec![put(&index, "a", "1")]);
         settle(&store);
-        std::fs::remove_dir_all(index.keyspace.path().join("tables")).unwrap();
-        index.keyspace.rotate_memtable().unwrap();
+        std::fs::remove_dir_all(index.tree().unwrap().path().join("tables")).unwrap();
+        index.tree().unwrap().rotate_memtable().unwrap();
         let mut lsn = 2;
         let error = loop {
             lsn += 1;
@@ -336,7 +336,7 @@ fn failed_write_is_final_and_named_and_reads_go_on() {
 fn index_has_the_generation_of_its_time() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let (old, new) = (index(&store), store.create(512, 0, &IndexOptions::default()).unwrap());
         let built = store.create(512, 1, &IndexOptions::default()).unwrap();
         store.submit(Position::None, vec![put(&built, "a", "1")]);
@@ -348,7 +348,7 @@ fn index_has_the_generation_of_its_time() {
         store.persist(&vclock(11)).unwrap();
         drop((store, old, new, built));
 
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         assert!(store.find(512, 1, 11).is_none(), "was not made in the end");
         assert_eq!(store.generations().len(), 2);
         assert_eq!(all(&store, &store.find(512, 0, 9).unwrap()), "a=1 b=1");
@@ -364,7 +364,7 @@ fn index_has_the_generation_of_its_time() {
 fn dropped_tree_gives_disk_and_memory_back() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = index(&store);
         let rows = (0..2000).map(|key| put(&index, &format!("{key:05}"), &"x".repeat(100)));
         store.submit(row(2), rows.collect());
@@ -377,7 +377,7 @@ fn dropped_tree_gives_disk_and_memory_back() {
         store.submit(row(3), rows.collect());
         settle(&store);
         assert!(store.quota().0 > 200_000);
-        let path = index.keyspace.path().to_owned();
+        let path = index.tree().unwrap().path().to_owned();
         store.set_dropped(&index, 5);
         let snapshot = store.snapshot();
         store.collect_garbage(5).unwrap();
@@ -398,7 +398,7 @@ fn dropped_tree_gives_disk_and_memory_back() {
 fn full_quota_times_out() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = index(&store);
         settle(&store);
         store.wait_room(std::time::Duration::ZERO).unwrap();
@@ -419,7 +419,7 @@ fn long_keys_are_refused_in_writes_and_bound_reads() {
         assert!(key::check_size(&long(5, 65_535)).is_ok());
         let error = key::check_size(&long(5, 65_536)).unwrap_err();
         assert_eq!(error.message(), "Vinyl does not support keys longer than 65535 bytes");
-        let store = Store::open(&options(&dir)).unwrap();
+        let store = Store::open(&options(&dir), true).unwrap();
         let index = index(&store);
         store.submit(row(2), vec![put(&index, "a", "1"), put(&index, "c", "3")]);
         settle(&store);

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use super::Bytes;
 use super::error::failed;
 use super::generation::Generation;
+use super::options::IndexOptions;
 use crate::base::{Error, Result};
 use crate::client_error;
 use crate::xrow::Vclock;
@@ -103,6 +104,11 @@ pub enum Position {
 }
 
 pub(super) enum Command {
+    /// The tree of a generation is to be made.
+    Create {
+        generation: Arc<Generation>,
+        options: IndexOptions,
+    },
     Apply {
         position: Position,
         writes: Vec<Write>,
@@ -208,9 +214,9 @@ impl Shared {
     }
 
     /// Writes the table of memory of a tree to disk; blocks until that is done.
-    pub fn flush(&self, generation: &Generation) -> fjall::Result<()> {
-        generation.keyspace.rotate_memtable()?;
-        while generation.keyspace.tree.sealed_memtable_count() > 0 {
+    pub fn flush(&self, keyspace: &Keyspace) -> fjall::Result<()> {
+        keyspace.rotate_memtable()?;
+        while keyspace.tree.sealed_memtable_count() > 0 {
             // Only to learn of a failure.
             self.database.persist(PersistMode::Buffer)?;
             std::thread::sleep(COMPACTION_NAP);
@@ -309,7 +315,7 @@ impl Writer {
             let mut vclock = Vec::with_capacity(64);
             self.vclock.encode(&mut vclock);
             batch.inner.insert(&self.shared.meta, VCLOCK_KEY, vclock);
-            self.wait_compaction(&batch.generations)?;
+            self.wait_compaction(&batch.trees)?;
             batch.inner.commit()?;
             if let Some(mark) = mark {
                 let _ = mark.set(self.shared.database.snapshot());
@@ -330,6 +336,11 @@ impl Writer {
 
     fn add(&mut self, batch: &mut Batch, command: Command) -> fjall::Result<()> {
         match command {
+            Command::Create { generation, options } => {
+                let database = &self.shared.database;
+                let tree = database.keyspace(&generation.name(), || options.to_fjall())?;
+                generation.set_tree(tree);
+            }
             Command::Apply { position, writes } => {
                 for write in writes {
                     batch.add(write)?;
@@ -350,10 +361,9 @@ impl Writer {
 
     /// Waits while tables that are not merged yet pile up. fjall would wait itself a little later, but
     /// without an end when its threads have failed.
-    fn wait_compaction(&self, generations: &[Arc<Generation>]) -> fjall::Result<()> {
-        let is_behind =
-            |generation: &Arc<Generation>| generation.keyspace.tree.l0_run_count() >= RUN_COUNT_MAX;
-        while generations.iter().any(is_behind) && !self.shared.lock_queue().is_closed {
+    fn wait_compaction(&self, trees: &[(u64, Keyspace)]) -> fjall::Result<()> {
+        let is_behind = |(_, tree): &(u64, Keyspace)| tree.tree.l0_run_count() >= RUN_COUNT_MAX;
+        while trees.iter().any(is_behind) && !self.shared.lock_queue().is_closed {
             // Only to learn of a failure.
             self.shared.database.persist(PersistMode::Buffer)?;
             std::thread::sleep(COMPACTION_NAP);
@@ -365,22 +375,22 @@ impl Writer {
     /// rest is for those that are being written. While two of a tree are, the next one waits, and fills
     /// the quota if need be: at four fjall stalls, without an end when its threads have failed.
     fn rotate(&self) -> fjall::Result<()> {
-        let generations: Vec<_> = self.shared.lock_generations().values().cloned().collect();
-        let has_room = |generation: &&Arc<Generation>| {
-            generation.keyspace.tree.sealed_memtable_count() < SEALED_COUNT_MAX
-        };
+        let generations = self.shared.lock_generations();
+        let trees: Vec<_> = generations.values().filter_map(|it| it.tree().cloned()).collect();
+        drop(generations);
+        let has_room = |tree: &&Keyspace| tree.tree.sealed_memtable_count() < SEALED_COUNT_MAX;
         let size_max = self.shared.memory.load(Ordering::Relaxed) / 4;
-        let mut largest: Option<(u64, &Arc<Generation>)> = None;
+        let mut largest: Option<(u64, &Keyspace)> = None;
         let mut total = 0;
-        for generation in generations.iter().filter(has_room) {
-            let size = generation.keyspace.tree.active_memtable().size();
+        for tree in trees.iter().filter(has_room) {
+            let size = tree.tree.active_memtable().size();
             total += size;
             if largest.is_none_or(|(most, _)| size > most) {
-                largest = Some((size, generation));
+                largest = Some((size, tree));
             }
         }
-        if let Some((_, generation)) = largest.filter(|_| total > size_max) {
-            generation.keyspace.rotate_memtable()?;
+        if let Some((_, tree)) = largest.filter(|_| total > size_max) {
+            tree.rotate_memtable()?;
             // In each batch there is something of it: journals would stay for its sake alone.
             self.shared.meta.rotate_memtable()?;
         }
@@ -403,7 +413,8 @@ impl Drop for Sentinel {
 struct Batch {
     inner: fjall::OwnedWriteBatch,
     size: u64,
-    generations: Vec<Arc<Generation>>,
+    /// The trees that it changes, by the numbers of their generations.
+    trees: Vec<(u64, Keyspace)>,
     /// Rows that the batch itself makes, for upserts behind them.
     made: Option<HashMap<(u64, Bytes), Option<Bytes>, ahash::RandomState>>,
 }
@@ -413,7 +424,7 @@ impl Batch {
         Batch {
             inner: database.batch(),
             size: 0,
-            generations: Vec::new(),
+            trees: Vec::new(),
             made: has_upserts.then(HashMap::default),
         }
     }
@@ -421,9 +432,15 @@ impl Batch {
     fn add(&mut self, write: Write) -> fjall::Result<()> {
         self.size += write.size();
         let Write { generation, key, change } = write;
-        if !self.generations.iter().any(|known| known.number == generation.number) {
-            self.generations.push(generation.clone());
-        }
+        let number = generation.number;
+        let tree = match self.trees.iter().position(|(known, _)| *known == number) {
+            Some(position) => &self.trees[position].1,
+            None => {
+                let tree = generation.tree().expect("it is made before its first change");
+                self.trees.push((number, tree.clone()));
+                tree
+            }
+        };
         let row = match change {
             Change::Put(row) => Some(row),
             Change::Delete => None,
@@ -431,7 +448,7 @@ impl Batch {
                 let place = (generation.number, key.clone());
                 let old = match self.made.as_ref().and_then(|made| made.get(&place)) {
                     Some(row) => row.clone(),
-                    None => generation.keyspace.get(&key)?,
+                    None => tree.get(&key)?,
                 };
                 let resolve = generation.resolve.get().expect("upserts need a way to resolve them");
                 Some(resolve(old.as_deref(), &tuple, &operations))
@@ -441,8 +458,8 @@ impl Batch {
             made.insert((generation.number, key.clone()), row.clone());
         }
         match row {
-            Some(row) => self.inner.insert(&generation.keyspace, key, row),
-            None => self.inner.remove(&generation.keyspace, key),
+            Some(row) => self.inner.insert(tree, key, row),
+            None => self.inner.remove(tree, key),
         }
         Ok(())
     }

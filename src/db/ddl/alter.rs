@@ -48,41 +48,45 @@ pub(super) fn alter(
             Plan::Keep(index) => index,
             Plan::Redefine(index, definition) => Rc::new(index.redefined(definition)),
             Plan::Build(index_definition) => {
-                let index = Rc::new(make(ddl, &definition, index_definition)?);
+                let index = Rc::new(Index::new(&definition, index_definition)?);
                 to_build.push(index.clone());
                 index
             }
         });
     }
+    let result = prepare(ddl, old, definition, indexes, &to_build);
+    match &result {
+        Ok(new) => publish(ddl, Some(old), Some(new)),
+        Err(_) => disk::abandon(ddl.db, &to_build),
+    }
+    result.map(drop)
+}
+
+/// The next version of `old`, with its data checked and in the new indexes. Yields as [`alter`].
+fn prepare(
+    ddl: &Ddl<'_>,
+    old: &Rc<Space>,
+    definition: Rc<SpaceDefinition>,
+    indexes: Vec<Rc<Index>>,
+    to_build: &[Rc<Index>],
+) -> Result<Rc<Space>> {
     let new = Rc::new(Space::new(definition, indexes, Some(old))?);
     ddl.db.verify_constraints(&new)?;
     ddl.db.verify_defaults(&new)?;
     let checks_format = !is_same_format(old, &new);
     if new.definition().engine == Engine::Vinyl {
-        disk::alter(ddl, old, &new, &to_build, checks_format)?;
+        disk::alter(ddl, old, &new, to_build, checks_format)?;
     } else if background::is_possible(ddl, old) && (checks_format || !to_build.is_empty()) {
-        background::run(ddl, old, &new, &to_build, checks_format)?;
+        background::run(ddl, old, &new, to_build, checks_format)?;
     } else {
         if checks_format {
             check_format(ddl, old, &new)?;
         }
-        for index in &to_build {
+        for index in to_build {
             build(ddl, old, &new, index)?;
         }
     }
-    publish(ddl, Some(old), Some(&new));
-    Ok(())
-}
-
-/// An index of the space, empty unless recovery finds it. Yields if it is on disk: that exposes
-/// nothing as long as the statement is the transaction's first one.
-fn make(ddl: &Ddl<'_>, space: &SpaceDefinition, definition: IndexDefinition) -> Result<Index> {
-    let transaction = ddl.transaction;
-    transaction.set_surviving_yields(transaction.is_first_statement());
-    let index = Index::new(space, definition);
-    transaction.set_surviving_yields(false);
-    transaction.check(ddl.db)?;
-    index
+    Ok(new)
 }
 
 /// Whether every tuple of the old version is valid in the new one.
@@ -158,7 +162,7 @@ pub(super) fn truncate(ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
     let mut indexes = Vec::with_capacity(old.indexes().len());
     for index in old.indexes() {
         let definition = IndexDefinition::clone(index.definition());
-        let fresh = make(ddl, old.definition(), definition)?;
+        let fresh = Index::new(old.definition(), definition)?;
         fresh.set_built(index.is_built());
         indexes.push(Rc::new(fresh));
     }

@@ -6,12 +6,14 @@
 //! everything that is missing. What is read may be changed meanwhile: then the new index gets a row
 //! that is stale, which readers pass over. Uniqueness is looked at when all rows are there.
 //!
+//! An index that surely has no rows is altered at once, also in the middle of a transaction.
+//!
 //! # Invariants
 //! - A concurrent change never fails because of the alteration: the alteration does.
 //! - Rows of the new indexes are in the store before the new version of the space is published.
 //!
 //! # Yields
-//! `alter`
+//! `alter` of a space with rows
 
 use std::cell::RefCell;
 use std::ops::Bound;
@@ -56,7 +58,6 @@ pub(super) fn alter(
     if !is_running {
         return watch.build(ddl, old, source, &to_build);
     }
-    ddl.transaction.set_surviving_yields(ddl.transaction.is_first_statement());
     old.set_building(to_build.iter().filter(|index| index.id() != 0).cloned().collect());
     old.set_observer(Some(watch.clone()));
     let result = watch.run(ddl, old, source, &to_build);
@@ -64,6 +65,14 @@ pub(super) fn alter(
     old.set_building(Vec::new());
     ddl.transaction.set_surviving_yields(false);
     result.and_then(|()| ddl.transaction.check(ddl.db))
+}
+
+/// Has the trees of indexes deleted that were not made in the end.
+pub(super) fn abandon(db: &Database, indexes: &[Rc<Index>]) {
+    let trees = indexes.iter().filter_map(|index| index.vinyl());
+    for tree in trees.map(|index| index.generation()).filter(|tree| tree.created().is_none()) {
+        db.abandon_tree(tree.clone());
+    }
 }
 
 /// Takes the transactions away that have changed the space's indexes and are not prepared.
@@ -136,6 +145,14 @@ impl Watch {
         to_build: &[Rc<Index>],
     ) -> Result<()> {
         abort_writers(ddl.db, old);
+        if source.is_empty() {
+            return Ok(());
+        }
+        if !ddl.transaction.is_first_statement() {
+            let operation = if to_build.is_empty() { "space format check" } else { "index build" };
+            return Err(client_error!(ER_MULTISTATEMENT_TRANSACTION, operation));
+        }
+        ddl.transaction.set_surviving_yields(true);
         let upto = ddl.db.commits().last_position();
         while ddl.db.commits().is_pending(upto) {
             ddl.db.commits().wait_for_decision();
@@ -145,10 +162,6 @@ impl Watch {
         if !is_empty && to_build.iter().any(|index| index.id() == 0) {
             let feature = "rebuilding the primary index of a non-empty space";
             return Err(client_error!(ER_UNSUPPORTED, "Vinyl", feature));
-        }
-        if !is_empty && !ddl.transaction.is_first_statement() {
-            let operation = if to_build.is_empty() { "space format check" } else { "index build" };
-            return Err(client_error!(ER_MULTISTATEMENT_TRANSACTION, operation));
         }
         if !is_empty {
             self.build(ddl, old, source, to_build)?;

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use crate::base::error::Result;
 use crate::base::error_code::{ER_ALTER_SPACE, ER_CREATE_SPACE};
 use crate::client_error;
+use crate::fiber;
 
 use super::super::access;
 use super::super::space::Space;
-use super::super::space_definition::SpaceDefinition;
+use super::super::space_definition::{Engine, SpaceDefinition};
 use super::super::system_space as id;
 use super::super::user::{ObjectKind, privilege};
 use super::alter::{self, Plan};
@@ -42,11 +43,28 @@ fn create(ddl: &Ddl<'_>, definition: SpaceDefinition) -> Result<()> {
     filter_temporary(ddl, &definition)?;
     let (name, owner) = (definition.name.clone(), definition.owner);
     access::check_ddl(ddl.db, &name, owner, ObjectKind::Space, None, privilege::CREATE)?;
+    if definition.engine == Engine::Vinyl {
+        open_vinyl(ddl)?;
+    }
     let space = Rc::new(Space::new(Rc::new(definition), Vec::new(), None)?);
     ddl.db.verify_constraints(&space)?;
     ddl.db.verify_defaults(&space)?;
     alter::publish(ddl, None, Some(&space));
     Ok(())
+}
+
+/// Has the engine open. Yields if that is to be done, and the statement is the first one: then nobody
+/// sees of it but the row.
+fn open_vinyl(ddl: &Ddl<'_>) -> Result<()> {
+    if ddl.db.find_vinyl().is_some() {
+        return Ok(());
+    }
+    let yields = ddl.transaction.is_first_statement() && fiber::in_fiber();
+    ddl.transaction.set_surviving_yields(yields);
+    let opened = ddl.db.open_vinyl(yields);
+    ddl.transaction.set_surviving_yields(false);
+    opened?;
+    ddl.transaction.check(ddl.db)
 }
 
 fn drop_space(ddl: &Ddl<'_>, old: &Rc<Space>) -> Result<()> {
