@@ -12,6 +12,7 @@
 -- Whoever reads must treat a row whose time has come as absent (`live` does); the collector only
 -- gives back its memory.
 
+local clock = require('clock')
 local fiber = require('fiber')
 local log = require('log')
 
@@ -157,7 +158,7 @@ end
 -- One cycle: collects until nothing is left or its time is over. How many rows it deleted, and
 -- whether something is left.
 function M.collect(space, time_max)
-    local finish = fiber.clock() + (time_max or CYCLE_TIME_MAX)
+    local finish = clock.monotonic() + (time_max or CYCLE_TIME_MAX)
     local total = 0
     repeat
         local found = collect_batch(space, BATCH_SIZE)
@@ -165,7 +166,7 @@ function M.collect(space, time_max)
         if found < BATCH_SIZE then
             return total, false
         end
-    until fiber.clock() >= finish
+    until clock.monotonic() >= finish
     return total, true
 end
 

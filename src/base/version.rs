@@ -13,4 +13,4 @@ pub const TARANTOOL: &str = concat!("3.8.0-0-lycosa-", env!("CARGO_PKG_VERSION")
 pub const PACKAGE: &str = "Lycosa";
 
 /// Version of the schema in system spaces (`_schema` row "version").
-pub const SCHEMA: [u32; 3] = [3, 3, 0];
+pub const SCHEMA: [u32; 3] = [3, 8, 0];

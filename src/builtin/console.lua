@@ -22,6 +22,7 @@ local CONTINUATION = '\\'
 -- What our own client ends statements with: nobody types it.
 local CLIENT_DELIMITER = '$EOF$'
 local PUSH_TAG = '!push!'
+local PUSH_PREFIX = 'tag:tarantool.io/push,2018'
 
 local M = {}
 
@@ -104,6 +105,18 @@ local function format(state, ok, ...)
     end
     local message = ('console: exception while formatting the output: "%s"'):format(tostring(text))
     return print_values(output.opts, false, message)
+end
+
+-- A value that the program sends while a statement runs.
+local function push_text(state, value)
+    local output = output_of(state)
+    if output.fmt == 'lua' then
+        return '-- Push\n' .. lua_text(value, output.opts == 'block') .. end_marks.lua
+    end
+    if value == nil then
+        value = box.NULL
+    end
+    return formatter.encode(value, {tag_handle = PUSH_TAG, tag_prefix = PUSH_PREFIX})
 end
 
 -- Understands `lua`, `lua,block`, `yaml`, `lua,local_eos=x`: the problem or nil, and the parts.
@@ -662,9 +675,50 @@ end
 
 local remote_mt = {__index = remote_methods}
 
-local function connect(uri, timeout, print_push)
+-- A server of the binary protocol evaluates statements as well, for users who may.
+local binary_methods = {notice = remote_methods.notice}
+
+function binary_methods:eval(text)
+    local ok, reply = pcall(self.connection.eval, self.connection,
+        'return require("console").eval(...)', {self:notice(text)}, {on_push = self.print})
+    self.is_active = self.connection:is_connected()
+    if not ok then
+        error(reply, 0)
+    end
+    return reply
+end
+
+function binary_methods:close()
+    self.is_active = false
+    self.connection:close()
+end
+
+local binary_mt = {__index = binary_methods}
+
+local function connect_binary(text, uri, timeout, print_push)
+    local connection = require('net.box').connect(text, {connect_timeout = timeout})
+    if not connection:is_connected() then
+        error(connection.error, 0)
+    end
+    local allowed, problem = pcall(connection.eval, connection, 'return true')
+    if not allowed then
+        connection:close()
+        return nil, problem
+    end
+    return setmetatable({
+        connection = connection, is_active = true, host = uri.host or 'localhost',
+        port = uri.service, print = print_push, continuation_on = false, local_eos = '',
+    }, binary_mt)
+end
+
+-- The remote console; nil and an error that its user is to see.
+local function connect(text, uri, timeout, print_push)
     local stream = native.connect(uri.host or 'localhost', uri.service, timeout)
     local greeting = native.read_exact(stream, GREETING_SIZE)
+    if greeting ~= nil and greeting:match('^Tarantool %d+%.%d+%.%d+ %(Binary%)') then
+        native.close(stream)
+        return connect_binary(text, uri, timeout, print_push)
+    end
     if greeting == nil or greeting:sub(64, 64) ~= '\n' or greeting:sub(128, 128) ~= '\n' or
        not greeting:match('Tarantool%s+%d+%.%d+%.%d+%s+%(Lua console%)') then
         native.close(stream)
@@ -717,10 +771,13 @@ function M.connect(uri, options)
         error('Usage: console.connect("[login:password@][host:]port")')
     end
     local timeout = options ~= nil and options.timeout or CONNECT_TIMEOUT_S
-    local ok, remote = pcall(connect, parsed, timeout, function(text) state:print(text) end)
+    local ok, remote, problem =
+        pcall(connect, tostring(uri), parsed, timeout, function(text) state:print(text) end)
     if not ok then
         require('log').error('cannot connect to %s: %s', uri, remote)
         box.error(box.error.NO_CONNECTION)
+    elseif remote == nil then
+        error(problem, 0)
     end
     state.remote = remote
     state.eval = evaluate_remote
@@ -780,7 +837,7 @@ local function start(uri)
     if file ~= nil then
         native.load_history(file)
     end
-    session('create', 1, 'repl')
+    session('create', 1, 'repl', function(value) state:print(push_text(state, value)) end)
     local ok, err = pcall(function()
         if uri ~= nil then
             fiber.self().storage.console = state
@@ -811,13 +868,15 @@ function M._start_connected(uri)
 end
 
 local function serve(client)
-    session('create', native.fd(client), 'console')
-    session('run_on_connect')
-    session('run_on_auth', 'admin', true)
     local state = setmetatable({
         running = true, read = read_client, print = print_client, client = client,
         fiber = fiber.self(),
     }, state_mt)
+    session('create', native.fd(client), 'console', function(value)
+        state:print(push_text(state, value))
+    end)
+    session('run_on_connect')
+    session('run_on_auth', 'admin', true)
     local version = _TARANTOOL:match('^([^-]+)')
     state:print(('%-63s\n%-63s\n'):format('Tarantool ' .. version .. ' (Lua console)',
         "type 'help' for interactive help"))

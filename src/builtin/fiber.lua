@@ -40,6 +40,17 @@ end
 -- Fibers as objects
 --
 
+local function wants_backtraces(opts)
+    local wanted
+    if type(opts) == 'table' then
+        wanted = opts.backtrace
+        if wanted == nil then
+            wanted = opts.bt
+        end
+    end
+    return wanted == nil or not not wanted
+end
+
 local fiber_methods = {
     id = native.id,
     name = native.name,
@@ -51,7 +62,7 @@ local fiber_methods = {
     set_joinable = native.set_joinable,
     join = native.join,
     info = function(self, opts)
-        return (select(2, next(native.info(self, opts))))
+        return (select(2, next(native.info(self, wants_backtraces(opts)))))
     end,
     testcancel = function(self)
         if self ~= native.self() then
@@ -149,7 +160,7 @@ function fiber.info(opts)
     if opts ~= nil and type(opts) ~= 'table' then
         error('Usage: fiber.info({backtrace = false})', 2)
     end
-    return native.info()
+    return setmetatable(native.info(nil, wants_backtraces(opts)), {__serialize = 'mapping'})
 end
 
 local top_enabled = false

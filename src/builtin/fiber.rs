@@ -10,7 +10,6 @@ use std::ffi::c_void;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::base::clock::{self, Clock};
 use crate::base::error::{Error, Result, Type};
 use crate::fiber::{self, Channel, ChannelError, Cond, Fiber, Slice, Status};
 use crate::lua::{self, Context, Kind, LuaFiber, Module, Reference, userdata};
@@ -321,8 +320,10 @@ fn lua_fiber_stall(_: Context<'_>) -> Result<usize> {
     Ok(0)
 }
 
-/// `info()`: id → {csw, name, fid, time, memory} of every fiber.
+/// `info([fiber[, with backtraces]])`: id → {csw, name, fid, time, memory, backtrace} of one fiber
+/// or every.
 fn lua_fiber_info(cx: Context<'_>) -> Result<usize> {
+    let has_backtraces = cx.boolean(2);
     let fibers = if cx.kind(1) == Kind::Userdata { vec![fiber_at(cx, 1)?] } else { fiber::all() };
     cx.new_table(0, fibers.len());
     for fiber in fibers.into_iter().filter(|fiber| !fiber.is_dead()) {
@@ -342,9 +343,25 @@ fn lua_fiber_info(cx: Context<'_>) -> Result<usize> {
         cx.push_integer(0);
         cx.raw_set_field(-2, "used");
         cx.raw_set_field(-2, "memory");
+        if has_backtraces {
+            push_backtrace(cx, &fiber);
+            cx.raw_set_field(-2, "backtrace");
+        }
         cx.raw_set(-3);
     }
     Ok(1)
+}
+
+/// Pushes a list of {L = text}: the Lua functions that a fiber is in, the innermost first.
+fn push_backtrace(cx: Context<'_>, fiber: &Fiber) {
+    cx.new_table(8, 0);
+    for (number, frame) in (1..).zip(lua::frames(cx, fiber)) {
+        cx.new_table(0, 1);
+        let name = frame.name.as_deref().unwrap_or("(unnamed)");
+        cx.push_bytes(format!("#{number:<2} {name} in {}:{}", frame.source, frame.line));
+        cx.raw_set_field(-2, "L");
+        cx.raw_set_index(-2, number);
+    }
 }
 
 fn lua_fiber_measure(cx: Context<'_>) -> Result<usize> {
@@ -542,20 +559,20 @@ fn lua_channel_close(cx: Context<'_>) -> Result<usize> {
 
 /// Seconds on the loop's wall clock.
 extern "C" fn time() -> f64 {
-    clock::realtime_s()
+    fiber::now::realtime().as_secs_f64()
 }
 
-/// Seconds on the monotonic clock.
+/// Seconds on the loop's monotonic clock.
 extern "C" fn monotonic() -> f64 {
-    clock::monotonic_s()
+    fiber::now::monotonic().as_secs_f64()
 }
 
-/// Microseconds on the wall clock.
+/// Microseconds on the loop's wall clock.
 extern "C" fn time64() -> i64 {
-    i64::try_from(clock::read(Clock::Realtime).as_micros()).unwrap_or(i64::MAX)
+    i64::try_from(fiber::now::realtime().as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Microseconds on the monotonic clock.
+/// Microseconds on the loop's monotonic clock.
 extern "C" fn monotonic64() -> i64 {
-    i64::try_from(clock::read(Clock::Monotonic).as_micros()).unwrap_or(i64::MAX)
+    i64::try_from(fiber::now::monotonic().as_micros()).unwrap_or(i64::MAX)
 }

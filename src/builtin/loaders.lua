@@ -55,6 +55,44 @@ local function absolute(path)
     return '/' .. concat(parts, '/')
 end
 
+-- The paths that luarocks installs to come first, as in Tarantool. LUA_PATH and LUA_CPATH have their
+-- usual meaning: `;;` in them stands for these.
+local function set_paths()
+    local home = os.getenv('HOME')
+    local rocks = home ~= nil and {home .. '/.luarocks'} or {}
+    local function paths(kind, suffixes, folders, variable)
+        local list = {}
+        for _, folder in ipairs({'/' .. kind .. '/lua/5.1', '/' .. kind .. '/lua'}) do
+            for _, root in ipairs(rocks) do
+                for _, suffix in ipairs(suffixes) do
+                    insert(list, root .. folder .. suffix)
+                end
+            end
+        end
+        for _, folder in ipairs(folders) do
+            for _, suffix in ipairs(suffixes) do
+                insert(list, folder .. suffix)
+            end
+        end
+        local default = concat(list, ';') .. ';'
+        local value = os.getenv(variable)
+        if value == nil then
+            return default
+        end
+        default = ';' .. default .. ';'
+        return (gsub(value, ';;', function() return default end))
+    end
+    package.path = paths('share', {'/?.lua', '/?/init.lua'}, {
+        '/usr/local/share/tarantool', '/usr/share/tarantool',
+        '/usr/local/share/lua/5.1', '/usr/share/lua/5.1',
+    }, 'LUA_PATH')
+    package.cpath = paths('lib', {'/?.' .. SO}, {
+        '/usr/local/lib/tarantool', '/usr/lib/tarantool',
+        '/usr/local/lib/lua/5.1', '/usr/lib/lua/5.1',
+    }, 'LUA_CPATH')
+end
+set_paths()
+
 -- Sets the folder modules are searched in; nil goes back to the working folder.
 function package.setsearchroot(path)
     if path == nil then

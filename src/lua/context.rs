@@ -228,6 +228,16 @@ impl<'a> Context<'a> {
         address
     }
 
+    /// Pushes the environment of a function or userdata.
+    pub fn environment(self, index: i32) {
+        api!(ffi::lua_getfenv(self.state, index));
+    }
+
+    /// Makes the table on top, which it pops, the environment of a function or userdata.
+    pub fn set_environment(self, index: i32) {
+        api!(ffi::lua_setfenv(self.state, index));
+    }
+
     /// An address that identifies a table, function, thread or userdata.
     pub fn pointer(self, index: i32) -> *const c_void {
         api!(ffi::lua_topointer(self.state, index))

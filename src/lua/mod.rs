@@ -37,7 +37,7 @@ pub use context::{Context, Kind, Reference};
 pub use error::{last as last_error, open as open_error, set_last as set_last_error};
 pub use memory::{limit_bytes, set_limit_bytes, used_bytes};
 pub use module::{Builtin, Module, push_bound_function, push_function};
-pub use thread::{LuaFiber, enter, spawn, start, take_results};
+pub use thread::{Frame, LuaFiber, enter, frames, spawn, start, take_results};
 pub use vm::{collect_garbage, open, with_main};
 
 #[cfg(test)]

@@ -206,6 +206,54 @@ pub(super) fn on_overflow(fiber: &Fiber) {
     }
 }
 
+/// A Lua function that runs.
+pub struct Frame {
+    /// The name that its caller knows it by.
+    pub name: Option<String>,
+    /// The chunk's name: `@` and a file.
+    pub source: String,
+    /// The line it is in.
+    pub line: i32,
+}
+
+/// Most frames that [`frames`] returns.
+const FRAME_COUNT_MAX: i32 = 64;
+
+/// The Lua functions that a fiber is in, the innermost first. `cx` is where the caller runs.
+pub fn frames(cx: Context<'_>, fiber: &Fiber) -> Vec<Frame> {
+    let is_current = fiber::in_fiber() && fiber.same(&fiber::current());
+    let state = if is_current { cx.state() } else { fiber.host_state().cast::<ffi::lua_State>() };
+    let mut frames = Vec::new();
+    if state.is_null() || fiber.is_dead() {
+        return frames;
+    }
+    let text = |text: *const std::ffi::c_char| {
+        // SAFETY: Lua gives null or a C string that lives as long as the function.
+        (!text.is_null())
+            .then(|| unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    };
+    for level in 0..FRAME_COUNT_MAX {
+        // SAFETY: a zeroed lua_Debug is a valid output buffer. The thread is anchored by its
+        // fiber, which lives; one that is suspended stands in a call of a C function, where its
+        // frames can be read.
+        let info = unsafe {
+            let mut info: ffi::lua_Debug = std::mem::zeroed();
+            if ffi::lua_getstack(state, level, &raw mut info) == 0 {
+                break;
+            }
+            ffi::lua_getinfo(state, c"Sln".as_ptr(), &raw mut info);
+            info
+        };
+        let name = text(info.name);
+        // A C function without a name is the root of the fiber or of a call from Rust.
+        if name.is_some() || info.currentline >= 0 {
+            let source = text(info.source).unwrap_or_default();
+            frames.push(Frame { name, source, line: info.currentline });
+        }
+    }
+    frames
+}
+
 /// Calls `work` with the Lua thread of the current fiber, made on first use.
 pub fn enter<T>(work: impl FnOnce(Context<'_>) -> T) -> T {
     let fiber = fiber::current();

@@ -135,6 +135,12 @@ pub fn has(property: Property, code: u32) -> bool {
     }
 }
 
+/// Whether a character shows as itself: it is neither a control nor format character, nor
+/// unassigned or of private use.
+pub fn is_printable(code: char) -> bool {
+    !GeneralCategoryGroup::Other.contains(CodePointMapData::<GeneralCategory>::new().get(code))
+}
+
 /// Whether `text` is one character that has the property.
 pub fn text_has(property: Property, text: &[u8]) -> bool {
     match next(text, 0) {

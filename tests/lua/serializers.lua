@@ -9,7 +9,7 @@ local uuid = require('uuid')
 local varbinary = require('varbinary')
 
 local test = tap.test('serializers')
-test:plan(8)
+test:plan(10)
 
 local function fails(t, pattern, fn, ...)
     local ok, problem = pcall(fn, ...)
@@ -115,6 +115,51 @@ test:test('yaml', function(t)
          '%TAG !p! tag:x\n--- 1\n...\n', 'writing a tag')
     fails(t, 'did not find expected node content', yaml.decode, 'a: [')
     fails(t, 'invalid reference: b', yaml.decode, 'a: *b')
+end)
+
+test:test('yaml of any bytes', function(t)
+    t:plan(12)
+    local function is(value, text, name)
+        t:is(yaml.encode(value), '--- ' .. text .. '\n...\n', name)
+        t:is(yaml.decode('--- ' .. text .. '\n...\n'), value, name .. ', read')
+    end
+    is('\x80\x92\xe8s\x16', [["\x80\x92\xE8s\x16"]], 'bytes that are not UTF-8')
+    is('\b\\\xc2\x80\x12/', [["\b\\\u0080\x12/"]], 'a control character')
+    is('\xe0\x82\x85\0', [["\xE0\x82\x85\0"]], 'a sequence that is too long, and a zero')
+    is('привет 🌍', 'привет 🌍', 'characters that print')
+    is('\u{E000}\u{200B}\u{10FFFF}\u{2028}', '"\\uE000\\u200B\\U0010FFFF\u{2028}"',
+       'characters that do not')
+    is('\xff \\x80 \u{E001}', [["\xFF \\x80 \uE001"]], 'both, and what looks like an escape')
+end)
+
+test:test('encode_key_order', function(t)
+    t:plan(14)
+    local map = {a = 1, c = 100, b = 2}
+    local nested = {a = 1, b = 2, inner = {a = 1, b = 2}}
+    local function is(options, value, expected, name)
+        t:is(json.encode(value, options), expected, name)
+    end
+    is({encode_key_order = {'a', 'b', 'c'}}, map, '{"a":1,"b":2,"c":100}', 'all keys')
+    is({encode_key_order = {'c', 'b'}}, map, '{"c":100,"b":2,"a":1}', 'the others follow')
+    is({encode_key_order = {'c', 'd', 'b'}}, map, '{"c":100,"b":2,"a":1}', 'an unknown key')
+    is({encode_key_order = {'b', 'a', 'inner'}}, nested, '{"b":2,"a":1,"inner":{"b":2,"a":1}}',
+       'maps within maps')
+    is({encode_key_order = {{}, 12, 'a'}}, {['12'] = 'x', a = 1}, '{"12":"x","a":1}',
+       'a number is its text')
+    is({encode_key_order = {'a', 'a'}}, {a = 1}, '{"a":1}', 'a key twice')
+    is({encode_key_order = {'1'}}, {1, 2}, '[1,2]', 'arrays stay')
+    is({encode_key_order = {'a'}}, setmetatable({}, {__serialize = 'map'}), '{}', 'an empty map')
+    local instance = json.new()
+    instance.cfg({encode_key_order = {'c', 'b', 'a'}})
+    t:is(instance.encode(map), '{"c":100,"b":2,"a":1}', 'an option of the instance')
+    t:is(instance.encode(map, {encode_key_order = {'a', 'b'}}), '{"a":1,"b":2,"c":100}',
+         'that of the call comes first')
+    t:is(instance.encode(map, {}), '{"c":100,"b":2,"a":1}', 'and is of that call')
+    t:is_deeply(instance.cfg.encode_key_order, {'c', 'b', 'a'}, 'it is shown')
+    instance.cfg({encode_key_order = box.NULL})
+    t:is(instance.encode(map), json.encode(map), 'and taken back')
+    fails(t, 'table key must be a number or string', json.encode, {a = 1, [{}] = 2},
+          {encode_key_order = {'a'}})
 end)
 
 test:test('limits', function(t)

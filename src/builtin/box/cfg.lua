@@ -382,7 +382,9 @@ local function start(cfg)
     set_log(full)
     set_title(full)
     native.configure_security(full)
-    native.configure(full)
+    if not native.configure(full) then
+        os.exit(1)
+    end
     current = full
     show()
     set_iproto_limits()

@@ -140,7 +140,12 @@ fn lua_configure(cx: Context<'_>) -> Result<usize> {
         None => Database::create(options),
     };
     // Only what recovery left is shown to Lua, not every step on the way.
-    database.open()?;
+    if let Err(error) = database.open() {
+        // Half of the data may be there, and there is no way back.
+        tracing::error!("can't initialize storage: {error}");
+        cx.push_boolean(false);
+        return Ok(1);
+    }
     database.set_host(Rc::new(LuaHost));
     for space in database.schema().spaces() {
         database.host().space_changed(space.id());
@@ -151,7 +156,10 @@ fn lua_configure(cx: Context<'_>) -> Result<usize> {
     for function in database.functions().all() {
         database.host().function_changed(function.id);
     }
-    Ok(0)
+    // Who waits for a state has missed those on the way.
+    super::ctl::status_changed();
+    cx.push_boolean(true);
+    Ok(1)
 }
 
 /// `configure_set(name, value)`: changes one option of the running database.

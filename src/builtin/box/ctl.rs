@@ -55,8 +55,10 @@ fn lua_ctl_is_recovery_finished(cx: Context<'_>) -> Result<usize> {
 fn lua_ctl_wait_ro(cx: Context<'_>) -> Result<usize> {
     let wanted = cx.boolean(1);
     let deadline = deadline(cx, 2)?;
-    let is_reached =
-        || Database::find().is_some_and(Database::is_configured) && info::is_ro() == wanted;
+    let is_configured = || Database::find().is_some_and(Database::is_configured);
+    // An instance is read-only until it is up: who waited for that has seen it pass.
+    let passes = wanted && !is_configured();
+    let is_reached = || is_configured() && (passes || info::is_ro() == wanted);
     while !is_reached() {
         if deadline.is_some_and(|at| at <= Instant::now()) {
             return Err(Error::new(Type::TimedOut, "timed out"));

@@ -312,8 +312,8 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("session_set_runner", lua_session_set_runner)
 }
 
-/// `session_create(fd, type)`: the running fiber gets a session of its own, or the one it has
-/// another type.
+/// `session_create(fd, type[, push])`: the running fiber gets a session of its own, or the one it
+/// has another type. `push` is called with what `box.session.push` sends.
 fn lua_session_create(cx: Context<'_>) -> Result<usize> {
     let fd = i32::try_from(cx.opt_integer(1, -1)?).unwrap_or(-1);
     let kind = SessionKind::by_name(cx.opt_bytes(2)?.unwrap_or(b"console"));
@@ -321,6 +321,16 @@ fn lua_session_create(cx: Context<'_>) -> Result<usize> {
     session.kind.set(kind);
     if fd >= 0 {
         session.fd.set(fd);
+    }
+    if cx.kind(3) == Kind::Function {
+        cx.push_value(3);
+        let push = cx.reference();
+        session.set_push(Rc::new(move |cx, index| {
+            let index = cx.absolute(index);
+            cx.push_reference(&push);
+            cx.push_value(index);
+            cx.call(1, 0)
+        }));
     }
     cx.push_uint64(session.id);
     Ok(1)

@@ -27,6 +27,8 @@ local INDEX_CONSTANTS = {
     EQ = 0, REQ = 1, ALL = 2, LT = 3, LE = 4, GE = 5, GT = 6,
     BITS_ALL_SET = 7, BITS_ANY_SET = 8, BITS_ALL_NOT_SET = 9,
     OVERLAPS = 10, NEIGHBOR = 11, NP = 12, PP = 13,
+    -- By what they do: from a key on, with or without what equals it.
+    FORWARD_INCLUSIVE = 5, FORWARD_EXCLUSIVE = 6, REVERSE_INCLUSIVE = 4, REVERSE_EXCLUSIVE = 3,
 }
 -- From the constants to the numbers of native calls.
 local NATIVE_ITERATORS = {
@@ -289,6 +291,90 @@ function index_methods.stat(index)
     return box.internal.nested_figures(native.stat_index(index.space_id, index.id) or {}, {})
 end
 
+index_methods.info = index_methods.stat
+
+local function as_key(key)
+    if key == nil then
+        return {}
+    end
+    return (type(key) == 'table' or tuple.is_tuple(key)) and key or {key}
+end
+
+-- Checks a range of keys in which the end is not included; an empty key is open. Returns the
+-- comparer of the index's keys.
+local function check_range(index, first, last, feature)
+    local space = box.space[index.space_id]
+    if index.type ~= 'TREE' then
+        fail(box.error.UNSUPPORTED_INDEX_FEATURE, index.name, index.type, space.name, space.engine,
+            feature)
+    end
+    -- The look-ups check the keys.
+    native.count(index.space_id, index.id, ITERATORS.GE, first)
+    native.count(index.space_id, index.id, ITERATORS.LT, last)
+    local key_def = require('key_def').new(index.parts)
+    if #first > 0 and #last > 0 then
+        local order = key_def:compare_keys(first, last)
+        if order > 0 or order == 0 and #first >= #last then
+            fail(box.error.ILLEGAL_PARAMS, 'begin_key must be < end_key')
+        end
+    end
+    return key_def
+end
+
+-- The key that this share of the range is below; nil for an empty range.
+function index_methods.quantile(index, level, first, last)
+    check_index(index, 'quantile')
+    if level == nil then
+        fail(box.error.ILLEGAL_PARAMS, 'Usage: index:quantile(level[, begin_key, end_key])')
+    elseif type(level) ~= 'number' then
+        fail(box.error.ILLEGAL_PARAMS, 'level must be a number')
+    end
+    first, last = as_key(first), as_key(last)
+    local key_def = check_range(index, first, last, 'quantile()')
+    if level <= 0 or level >= 1 then
+        fail(box.error.ILLEGAL_PARAMS, 'level must be > 0 and < 1')
+    end
+    local start = #first > 0 and index_methods.offset_of(index, first) or 0
+    local finish = #last > 0 and index_methods.offset_of(index, last) or index_methods.len(index)
+    if finish <= start then
+        return nil
+    end
+    local offset = start + math.floor((finish - start) * level)
+    local found = index:select({}, {iterator = 'GE', offset = offset, limit = 1})[1]
+    return found and key_def:extract_key(found):totable()
+end
+
+-- Deletes all tuples from one key up to another, which stays: all or none.
+function index_methods.delete_range(index, first, last)
+    check_index(index, 'delete_range')
+    first, last = as_key(first), as_key(last)
+    local space = box.space[index.space_id]
+    if space.engine ~= 'memtx' then
+        fail(box.error.UNSUPPORTED, space.engine, 'range delete')
+    elseif index.id ~= 0 then
+        fail(box.error.UNSUPPORTED, "Engine 'memtx'", 'delete_range() on secondary index')
+    end
+    local key_def = check_range(index, first, last, 'delete_range()')
+    local function delete()
+        for _, found in index:pairs(first, {iterator = 'GE'}) do
+            if #last > 0 and key_def:compare_with_key(found, last) >= 0 then
+                break
+            end
+            native.delete(index.space_id, index.id, key_def:extract_key(found))
+        end
+    end
+    if not box.is_in_txn() then
+        box.atomic(delete)
+        return
+    end
+    local savepoint = box.savepoint()
+    local ok, problem = pcall(delete)
+    if not ok then
+        box.rollback_to_savepoint(savepoint)
+        error(problem, 0)
+    end
+end
+
 -- Only disk engines compact.
 function index_methods.compact(index)
     check_index(index, 'compact')
@@ -402,6 +488,25 @@ end
 function space_methods.bsize(space)
     check_space(space, 'bsize')
     return tonumber(native.bsize(space.id))
+end
+
+function space_methods.quantile(space, ...)
+    check_space(space, 'quantile')
+    return check_primary(space):quantile(...)
+end
+
+function space_methods.delete_range(space, ...)
+    check_space(space, 'delete_range')
+    return check_primary(space):delete_range(...)
+end
+
+-- No engine here, nor one of Tarantool's community edition, stores columns.
+function space_methods.insert_arrow(space, arrow)
+    check_space(space, 'insert_arrow')
+    if type(arrow) ~= 'string' then
+        fail(box.error.ILLEGAL_PARAMS, 'Usage: space:insert_arrow(arrow)')
+    end
+    fail(box.error.UNSUPPORTED, space.engine, 'arrow format')
 end
 
 function space_methods.offset_of(space, key, opts)

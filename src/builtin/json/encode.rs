@@ -8,18 +8,20 @@ use crate::builtin::serializer::{self, Config, Field, failure};
 use crate::lua::{Context, Kind};
 use crate::value::number;
 
-/// Appends the value at `index` as JSON.
+/// Appends the value at `index` as JSON. Maps begin with the keys of the list at `key_order`, see
+/// [`serializer::key_order`].
 pub fn append(
     cx: Context<'_>,
     index: i32,
     config: &Config,
+    key_order: Option<i32>,
     escape_slash: bool,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     cx.reserve(2)?;
     cx.push_value(index);
     let slot = cx.top();
-    let encoder = Encoder { cx, config, escape_slash };
+    let encoder = Encoder { cx, config, key_order, escape_slash };
     let result = encoder.value(slot, 0, out);
     cx.set_top(slot - 1);
     result
@@ -29,6 +31,8 @@ pub fn append(
 struct Encoder<'a, 'b> {
     cx: Context<'a>,
     config: &'b Config,
+    /// Stack index of the keys that come first.
+    key_order: Option<i32>,
     escape_slash: bool,
 }
 
@@ -177,6 +181,10 @@ impl Encoder<'_, '_> {
     /// A map whose first pair was pushed at `key`.
     fn pairs(self, slot: i32, key: i32, depth: u32, out: &mut Vec<u8>) -> Result<()> {
         let cx = self.cx;
+        if let Some(order) = self.key_order {
+            cx.set_top(key - 1);
+            return self.ordered_pairs(slot, order, depth, out);
+        }
         out.push(b'{');
         loop {
             self.key(key, out)?;
@@ -187,6 +195,46 @@ impl Encoder<'_, '_> {
                 break;
             }
             out.push(b',');
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// A map with keys that come first.
+    fn ordered_pairs(self, slot: i32, order: i32, depth: u32, out: &mut Vec<u8>) -> Result<()> {
+        let cx = self.cx;
+        cx.reserve(8)?;
+        let key = cx.top() + 1;
+        let mut open = b'{';
+        let mut pair = |out: &mut Vec<u8>| {
+            out.push(std::mem::replace(&mut open, b','));
+            self.key(key, out)?;
+            out.push(b':');
+            self.value(key + 1, depth + 1, out)
+        };
+        for number in (1..).take(cx.raw_len(order)) {
+            cx.raw_get_index(order, number);
+            cx.push_value(key);
+            cx.raw_get(slot);
+            if !cx.is_nil(key + 1) {
+                pair(out)?;
+            }
+            cx.set_top(key - 1);
+        }
+        cx.push_nil();
+        while cx.next(slot) {
+            cx.push_value(key);
+            cx.raw_get(order);
+            // A number is a key of the list's own, and none that comes first.
+            let is_written = !cx.is_nil(-1) && cx.kind(key) == Kind::String;
+            cx.pop(1);
+            if !is_written {
+                pair(out)?;
+            }
+            cx.set_top(key);
+        }
+        if open == b'{' {
+            out.push(open);
         }
         out.push(b'}');
         Ok(())

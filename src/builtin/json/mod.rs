@@ -51,8 +51,9 @@ fn check_argument_count(cx: Context<'_>) -> Result<()> {
 fn lua_json_encode(cx: Context<'_>) -> Result<usize> {
     check_argument_count(cx)?;
     let config = serializer::call_config(cx, 2)?;
+    let key_order = serializer::key_order(cx, 2);
     with_buffer(|buffer| {
-        encode::append(cx, 1, &config, ESCAPE_SLASH.get(), buffer)?;
+        encode::append(cx, 1, &config, key_order, ESCAPE_SLASH.get(), buffer)?;
         cx.push_bytes(&*buffer);
         Ok(1)
     })

@@ -76,11 +76,14 @@ pub enum OptionKind {
     Boolean(fn(&mut Config) -> &mut bool),
     /// A non-negative number.
     Number(fn(&mut Config) -> &mut u32),
+    /// A list of the keys that maps begin with. It is kept beside the [`Config`], see
+    /// [`super::key_order`].
+    KeyOrder,
 }
 
 /// Every option by name.
 pub const OPTIONS: &[(&str, OptionKind)] = {
-    use OptionKind::{Boolean, Number};
+    use OptionKind::{Boolean, KeyOrder, Number};
     &[
         ("encode_sparse_convert", Boolean(|config| &mut config.encode_sparse_convert)),
         ("encode_sparse_ratio", Number(|config| &mut config.encode_sparse_ratio)),
@@ -92,6 +95,7 @@ pub const OPTIONS: &[(&str, OptionKind)] = {
         ("encode_load_metatables", Boolean(|config| &mut config.encode_load_metatables)),
         ("encode_use_tostring", Boolean(|config| &mut config.encode_use_tostring)),
         ("encode_invalid_as_nil", Boolean(|config| &mut config.encode_invalid_as_nil)),
+        ("encode_key_order", KeyOrder),
         ("encode_error_as_ext", Boolean(|config| &mut config.encode_error_as_ext)),
         ("decode_invalid_numbers", Boolean(|config| &mut config.decode_invalid_numbers)),
         ("decode_save_metatables", Boolean(|config| &mut config.decode_save_metatables)),

@@ -1,6 +1,9 @@
 //! Serializer instances as Lua sees them: a table of functions bound to one [`Config`], with the
 //! table `cfg` that shows the options and, called, changes them.
 //!
+//! The list of `encode_key_order` is no part of the [`Config`], which is copied for each call: it is
+//! the environment of the userdata that holds the options.
+//!
 //! # Yields
 //! never
 
@@ -24,6 +27,8 @@ impl<'a> Instance<'a> {
         let table = cx.top();
         cx.new_userdata(config);
         let bound = cx.top();
+        cx.new_table(0, 0);
+        cx.set_environment(bound);
         push_cfg(cx, config, bound);
         cx.raw_set_field(table, "cfg");
         cx.push_null();
@@ -55,6 +60,7 @@ fn push_cfg(cx: Context<'_>, mut config: Config, bound: i32) {
         match kind {
             OptionKind::Boolean(field) => cx.push_boolean(*field(&mut config)),
             OptionKind::Number(field) => cx.push_integer(i64::from(*field(&mut config))),
+            OptionKind::KeyOrder => cx.push_nil(),
         }
         cx.raw_set_field(-2, name);
     }
@@ -91,11 +97,62 @@ fn read_options(cx: Context<'_>, table: i32, config: &mut Config, seen: impl Fn(
                 OptionKind::Number(field) => {
                     *field(config) = cx.number(-1).map_or(0, |number| number as u32);
                 }
+                OptionKind::KeyOrder => {}
             }
             seen(name);
         }
         cx.pop(1);
     }
+}
+
+/// Pushes what encoding needs of a list of keys: the strings among them in their order, and each
+/// as a key as well. A number stands for its text.
+fn push_key_order(cx: Context<'_>, list: i32) {
+    let list = cx.absolute(list);
+    cx.new_table(0, 0);
+    if cx.kind(list) != Kind::Table {
+        return;
+    }
+    let order = cx.top();
+    let mut count = 0;
+    for number in (1..).take(cx.raw_len(list)) {
+        cx.raw_get_index(list, number);
+        if cx.kind(-1) == Kind::Number {
+            let text = cx.to_text(-1).unwrap_or_default();
+            cx.push_bytes(text);
+        }
+        if let Some(key) = cx.bytes(-1) {
+            cx.push_bytes(key);
+            cx.push_value(-1);
+            cx.raw_get(order);
+            if cx.is_nil(-1) {
+                count += 1;
+                cx.push_value(-2);
+                cx.raw_set_index(order, count);
+                cx.push_value(-2);
+                cx.push_boolean(true);
+                cx.raw_set(order);
+            }
+        }
+        cx.set_top(order);
+    }
+}
+
+/// Pushes the keys that maps begin with, in this call with options at `index` or none; `None` (and
+/// nothing pushed): there are none. At 1, 2 … stand the keys; and each is a key itself.
+pub fn key_order(cx: Context<'_>, index: i32) -> Option<i32> {
+    if cx.kind(index) == Kind::Table && cx.raw_get_field(index, "encode_key_order") != Kind::Nil {
+        push_key_order(cx, -1);
+        cx.remove(-2);
+    } else {
+        cx.set_top(cx.top().min(index));
+        cx.environment(cx.bound());
+    }
+    if cx.raw_len(-1) == 0 {
+        cx.pop(1);
+        return None;
+    }
+    Some(cx.top())
 }
 
 /// `cfg(options)`: changes the instance's options and shows them in the table.
@@ -107,6 +164,10 @@ fn lua_serializer_cfg(cx: Context<'_>) -> Result<usize> {
         cx.push_value(-1);
         cx.raw_set_field(1, name);
     });
+    if cx.raw_get_field(2, "encode_key_order") != Kind::Nil {
+        push_key_order(cx, -1);
+        cx.set_environment(cx.bound());
+    }
     let address = cx.userdata(cx.bound()).cast::<Config>();
     // SAFETY: as in `config`; nothing reads it meanwhile.
     unsafe { address.write(changed) };

@@ -4,6 +4,7 @@
 //! never
 
 use super::BINARY_AS_STRING;
+use super::byte_escape;
 use super::encode::{TAG_PREFIX, is_null, parse_bool, parse_double};
 use super::libyaml::{Event, Parser, Problem};
 use crate::base::error::{Error, Result};
@@ -18,7 +19,15 @@ const STACK_RESERVE: usize = 64 * 1024;
 pub fn push_documents(cx: Context<'_>, text: &[u8], config: &Config) -> Result<usize> {
     cx.new_table(0, 0);
     let anchors = cx.top();
-    let mut loader = Loader { cx, config, parser: Parser::new(text), anchors, document_count: 0 };
+    let mut loader = Loader {
+        cx,
+        config,
+        text,
+        has_byte_escapes: byte_escape::occur(text),
+        parser: Parser::new(text),
+        anchors,
+        document_count: 0,
+    };
     if loader.next()? != Event::StreamStart {
         return Err(failure("expected STREAM_START_EVENT"));
     }
@@ -84,6 +93,8 @@ fn describe(problem: &Problem, document_count: usize) -> String {
 struct Loader<'a, 'b> {
     cx: Context<'a>,
     config: &'b Config,
+    text: &'b [u8],
+    has_byte_escapes: bool,
     parser: Parser<'b>,
     /// Stack index of the table from anchors to values.
     anchors: i32,
@@ -98,7 +109,13 @@ impl Loader<'_, '_> {
     /// Pushes the value that starts with this event; false (and nothing pushed): it is an end.
     fn node(&mut self, event: Event) -> Result<bool> {
         match event {
-            Event::Scalar { anchor, tag, text, is_plain } => {
+            Event::Scalar { anchor, tag, mut text, is_plain, quoted } => {
+                if let Some(place) = quoted
+                    && self.has_byte_escapes
+                    && let Some(bytes) = byte_escape::read(self.text, place, &text)
+                {
+                    text = bytes;
+                }
                 self.scalar(tag.as_deref(), &text, is_plain)?;
                 self.keep(anchor);
             }

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_void};
 
 use super::libyaml::{Emitter, Failed, Style};
+use super::stand_in::StandIns;
 use super::{PRETTY_MULTILINE, Tag};
 use crate::base::error::{Error, Result};
 use crate::builtin::serializer::{self, Config, Field, failure};
@@ -41,12 +42,13 @@ pub fn encode(
         anchor_count: 0,
         flow_depth: 0,
         emitter: Emitter::new(),
+        stand_ins: StandIns::default(),
     };
     cx.push_value(index);
     encoder.find_uses(cx.top())?;
     match encoder.document(cx.top(), tag) {
         Ok(()) => match encoder.emitter.finish() {
-            Ok(text) => Ok(Ok(text)),
+            Ok(text) => Ok(Ok(encoder.stand_ins.restore(text))),
             Err((emitter, Failed)) => Ok(Err(emitter.problem())),
         },
         Err(Stop::Emitter) => Ok(Err(encoder.emitter.problem())),
@@ -91,6 +93,8 @@ struct Encoder<'a, 'b> {
     /// How many of the open collections are on one line.
     flow_depth: u32,
     emitter: Emitter,
+    /// For the characters that libyaml would write in another way.
+    stand_ins: StandIns,
 }
 
 impl Encoder<'_, '_> {
@@ -271,12 +275,14 @@ impl Encoder<'_, '_> {
         self.string(text, Style::Plain)
     }
 
-    /// A text; what is not UTF-8 is written as binary data.
+    /// A text, which may be any bytes.
     fn string(&mut self, text: &[u8], style: Style) -> std::result::Result<(), Stop> {
-        if std::str::from_utf8(text).is_err() {
-            return self.binary(text);
+        if text.is_ascii() {
+            return Ok(self.emitter.scalar(text, None, style)?);
         }
-        Ok(self.emitter.scalar(text, None, style)?)
+        let (text, has_escapes) = self.stand_ins.replace(text);
+        let style = if has_escapes { Style::DoubleQuoted } else { style };
+        Ok(self.emitter.scalar(text.as_bytes(), None, style)?)
     }
 
     fn binary(&mut self, data: &[u8]) -> std::result::Result<(), Stop> {

@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 
 use unsafe_libyaml::{self as yaml, yaml_emitter_t, yaml_event_t, yaml_parser_t};
@@ -18,6 +19,8 @@ pub enum Style {
     Plain,
     /// In single quotes.
     SingleQuoted,
+    /// In double quotes, with escapes.
+    DoubleQuoted,
     /// As a block of lines.
     Literal,
 }
@@ -202,6 +205,7 @@ impl Emitter {
             Style::Any => yaml::YAML_ANY_SCALAR_STYLE,
             Style::Plain => yaml::YAML_PLAIN_SCALAR_STYLE,
             Style::SingleQuoted => yaml::YAML_SINGLE_QUOTED_SCALAR_STYLE,
+            Style::DoubleQuoted => yaml::YAML_DOUBLE_QUOTED_SCALAR_STYLE,
             Style::Literal => yaml::YAML_LITERAL_SCALAR_STYLE,
         };
         let Ok(size) = i32::try_from(text.len()) else { return Err(Failed) };
@@ -248,6 +252,8 @@ pub enum Event {
         tag: Option<Vec<u8>>,
         text: Vec<u8>,
         is_plain: bool,
+        /// Where it stands in the input, in characters, if it is in double quotes.
+        quoted: Option<Range<usize>>,
     },
     SequenceStart(Option<Vec<u8>>),
     SequenceEnd,
@@ -359,6 +365,8 @@ unsafe fn convert(event: &yaml_event_t) -> Event {
                     tag: c_bytes(scalar.tag),
                     text: text.to_vec(),
                     is_plain: scalar.style == yaml::YAML_PLAIN_SCALAR_STYLE,
+                    quoted: (scalar.style == yaml::YAML_DOUBLE_QUOTED_SCALAR_STYLE)
+                        .then_some(event.start_mark.index as usize..event.end_mark.index as usize),
                 }
             }
             yaml::YAML_SEQUENCE_START_EVENT => {

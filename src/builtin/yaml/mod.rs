@@ -4,9 +4,11 @@
 //! # Yields
 //! when a `__serialize` function does
 
+mod byte_escape;
 mod decode;
 mod encode;
 mod libyaml;
+mod stand_in;
 
 use std::cell::Cell;
 

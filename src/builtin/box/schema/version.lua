@@ -27,10 +27,34 @@ function box.schema.needs_upgrade()
     return is_less(stored(), latest)
 end
 
--- Brings the system spaces to the version of this server. Older ones are served as they are.
+-- The space that came with 3.8.0.
+local function create_recovery_point()
+    local id = box.schema.RECOVERY_POINT_ID
+    box.space._space:insert({id, box.schema.ADMIN_ID, '_recovery_point', 'memtx', 0,
+        setmetatable({}, {__serialize = 'map'}), {
+            {name = 'timestamp', type = 'unsigned'}, {name = 'replica_id', type = 'unsigned'},
+            {name = 'lsn', type = 'unsigned'}, {name = 'opts', type = 'map'},
+        }})
+    box.space._index:insert({id, 0, 'primary', 'tree', {unique = true}, {
+        {field = 0, type = 'unsigned'}, {field = 1, type = 'unsigned'},
+        {field = 2, type = 'unsigned'},
+    }})
+end
+
+-- Brings the system spaces to the version of this server. Older ones than the last but one are
+-- served as they are.
 function box.schema.upgrade()
     check.configured(2)
-    if box.schema.needs_upgrade() then
+    if not box.schema.needs_upgrade() then
+        return
+    elseif not is_less(stored(), {3, 3, 0}) then
+        box.atomic(function()
+            if box.space._recovery_point == nil then
+                create_recovery_point()
+            end
+            box.space._schema:replace({'version', unpack(latest)})
+        end)
+    else
         box.error(box.error.UNSUPPORTED, 'Lycosa',
             ('upgrading the schema from version %s'):format(table.concat(stored(), '.')), 2)
     end

@@ -1,0 +1,157 @@
+-- Claims about the program and its instance as scripts see them: before, in and after `box.cfg`.
+local ffi = require('ffi')
+local fiber = require('fiber')
+local fio = require('fio')
+local socket = require('socket')
+local console = require('console')
+local tarantool = require('tarantool')
+local tap = require('tap')
+
+local test = tap.test('instance')
+test:plan(7)
+
+-- What another process of the same program prints and how it ends.
+local function run(script, environment)
+    local path = fio.pathjoin(fio.tempdir(), 'script.lua')
+    local file = fio.open(path, {'O_CREAT', 'O_WRONLY'}, tonumber('644', 8))
+    file:write(script)
+    file:close()
+    local command = ("cd '%s' && %s timeout 60 '%s' script.lua 2>&1; echo status $?"):format(
+        fio.dirname(path), environment or '', arg[-1])
+    local pipe = io.popen(command)
+    local output = pipe:read('*a')
+    pipe:close()
+    return output
+end
+
+test:test('waiting for a state', function(t)
+    t:plan(5)
+    local function start(wait)
+        return fiber.new(wait)
+    end
+    local ro, rw = start(box.ctl.wait_ro), start(box.ctl.wait_rw)
+    ro:set_joinable(true)
+    rw:set_joinable(true)
+    fiber.yield()
+    t:is(ro:status(), 'suspended', 'an instance that is not up is not read-only')
+    t:is(rw:status(), 'suspended', 'nor can it be written')
+    box.cfg({log_level = 1})
+    t:ok(ro:join(), 'it was read-only on the way')
+    t:ok(rw:join(), 'and is not now')
+    local ok, problem = pcall(box.ctl.wait_ro, 0)
+    t:ok(not ok and problem.type == 'TimedOut', 'for which one may wait')
+end)
+
+test:test('snapshots', function(t)
+    t:plan(2)
+    box.snapshot()
+    local files = fio.glob(fio.pathjoin(box.cfg.memtx_dir, '*.snap'))
+    table.sort(files)
+    local newest = files[#files]
+    fio.unlink(newest)
+    box.snapshot()
+    t:ok(fio.path.exists(newest), 'one that was removed is written again')
+    box.snapshot()
+    t:is(#fio.glob(fio.pathjoin(box.cfg.memtx_dir, '*.snap')), #files, 'and only then')
+end)
+
+test:test('a data directory that cannot be used', function(t)
+    t:plan(2)
+    local output = run([[
+        require('fio').mktree('00000000000000000001.snap')
+        local file = io.open('00000000000000000000.snap', 'w')
+        file:write('nonsense')
+        file:close()
+        print(pcall(box.cfg, {}))
+        print('still here')
+    ]])
+    t:like(output, "can't initialize storage: ", 'is said')
+    t:like(output, 'status 1\n$', 'and ends the process')
+end)
+
+test:test('fibers', function(t)
+    t:plan(7)
+    local now, clock = fiber.time(), fiber.clock()
+    for _ = 1, 1000 do
+        fiber.time64()
+    end
+    t:ok(fiber.time() == now and fiber.clock() == clock, 'see the same time until they yield')
+    fiber.yield()
+    t:ok(fiber.clock() > clock, 'and a later one then')
+    local function deep()
+        fiber.sleep(100)
+        return 1
+    end
+    local sleeper = fiber.create(function() local result = deep() return result end)
+    local trace = sleeper:info().backtrace
+    local texts = {}
+    for _, frame in ipairs(trace) do
+        table.insert(texts, frame.L)
+    end
+    local text = table.concat(texts, '\n')
+    t:like(text, '#%d+ +deep in @.*instance.lua:%d+', 'info shows where one is')
+    t:is(sleeper:info({backtrace = false}).backtrace, nil, 'unless not asked to')
+    t:is(fiber.info({bt = false})[fiber.id()].backtrace, nil, 'of all as well')
+    t:like(fiber.info()[fiber.id()].backtrace[1].L .. fiber.info()[fiber.id()].backtrace[2].L,
+           'info', 'the running one too')
+    sleeper:cancel()
+    t:is(getmetatable(fiber.info()).__serialize, 'mapping', 'and is shown in lines')
+end)
+
+test:test('facts and paths', function(t)
+    t:plan(6)
+    t:like(tarantool.build.tzdata_version, '^20%d%d%l$', 'the version of the time zones')
+    t:is(tonumber(ffi.cast('pid_t', 5)), 5, 'pid_t is declared')
+    t:is(ffi.C.getpid(), tarantool.pid(), 'and getpid')
+    t:like(package.path, '/usr/share/tarantool/%?/init.lua;', 'modules of the system are found')
+    t:like(package.cpath, '/usr/local/lib/tarantool/%?.so;', 'and those in C')
+    t:like(run('print(package.path)', "LUA_PATH='a/?.lua;;'"),
+           '^a/%?.lua;.*/usr/share/lua/5.1/%?.lua;/usr/share/lua/5.1/%?/init.lua;;\n',
+           'two semicolons in LUA_PATH stand for them')
+end)
+
+test:test('push in a console', function(t)
+    t:plan(5)
+    local path = fio.pathjoin(fio.tempdir(), 'console')
+    local server = console.listen('unix/:' .. path)
+    local client = socket.tcp_connect('unix/', path)
+    client:read(128)
+    client:write('box.session.push(200)\n')
+    t:is(client:read('\n...\n'), '%TAG !push! tag:tarantool.io/push,2018\n--- 200\n...\n', 'YAML')
+    t:is(client:read('\n...\n'), '---\n- true\n...\n', 'and what the call returns')
+    client:write('\\set output lua,block\n')
+    client:read(';')
+    client:write('box.session.push({1})\n')
+    t:is(client:read(';'), '-- Push\n{\n  1\n};', 'Lua')
+    t:is(client:read(';'), 'true;', 'and what the call returns')
+    client:close()
+    server:close()
+    local pushed, problem = box.session.push(1)
+    t:ok(pushed == nil and problem.code == box.error.UNSUPPORTED, 'nobody is there for a script')
+end)
+
+test:test('a console over the binary protocol', function(t)
+    t:plan(5)
+    local folder = fio.tempdir()
+    local uri = 'unix/:' .. fio.pathjoin(folder, 'binary')
+    box.cfg({listen = uri})
+    local server = console.listen('unix/:' .. fio.pathjoin(folder, 'console'))
+    local client = socket.tcp_connect('unix/', fio.pathjoin(folder, 'console'))
+    client:read(128)
+    local function ask(text)
+        client:write(text .. '\n')
+        return client:read('\n...\n')
+    end
+    local connect = ("require('console').connect('%s')"):format(uri)
+    t:like(ask(connect), "Execute access .*denied for user 'guest'", 'who may not is told')
+    box.schema.user.grant('guest', 'execute', 'universe')
+    t:is(ask(connect), '---\n- true\n...\n', 'who may is connected')
+    t:is(ask('box.session.type()'), '---\n- binary\n...\n', 'statements run there')
+    t:like(ask("error('no')"), 'error: .*no', 'and errors come back')
+    t:like(ask('require("console").connect("unix/:/nowhere")'), 'error: ', 'as do others')
+    box.schema.user.revoke('guest', 'execute', 'universe')
+    client:close()
+    server:close()
+end)
+
+os.exit(test:check() and 0 or 1)
