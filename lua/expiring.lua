@@ -81,6 +81,16 @@ function M.live(space, key)
     return row
 end
 
+-- A key as text: a number is taken as its decimal text. `level` is that of error().
+function M.key_text(key, level)
+    if type(key) == 'string' then
+        return key
+    elseif type(key) == 'number' or (type(key) == 'cdata' and key ~= nil) then
+        return (tostring(key):gsub('U?LL$', ''))
+    end
+    error('a key must be a string or a number', (level or 1) + 1)
+end
+
 -- When something expires that lives for so many seconds; nil if it lives for ever.
 function M.deadline(seconds)
     if seconds == nil then

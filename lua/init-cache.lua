@@ -19,13 +19,7 @@ local deadline = expiring.deadline
 local Cache = {}
 
 local function key_text(key)
-    if type(key) == 'string' then
-        return key
-    end
-    if type(key) == 'number' or (type(key) == 'cdata' and key ~= nil) then
-        return (tostring(key):gsub('U?LL$', ''))
-    end
-    error('a key must be a string or a number', 3)
+    return expiring.key_text(key, 3)
 end
 
 -- An absent ttl is absent in the row: one field less to store.

@@ -25,8 +25,9 @@ local LIFETIME = 5
 local Sessions = {}
 
 local function check_key(key)
-    if type(key) ~= 'string' or key == '' then
-        error('a session id must be a string that is not empty', 3)
+    key = expiring.key_text(key, 3)
+    if key == '' then
+        error('a session id must not be empty', 3)
     end
     return key
 end
@@ -94,7 +95,8 @@ function Sessions:Add(key, value, ttl)
     if ttl == nil then
         ttl = lifetime_default()
     end
-    return atomically(box.space[SPACE_NAME], add, check_key(key), row_of(key, value, ttl))
+    key = check_key(key)
+    return atomically(box.space[SPACE_NAME], add, key, row_of(key, value, ttl))
 end
 
 -- Sets what a session holds and renews it, with a new ttl if one is given. False if it is missing.

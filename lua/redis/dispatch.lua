@@ -47,12 +47,4 @@ function M.check(commands, name, count, ...)
     return container.check(upper, count, ...)
 end
 
--- The error reply for what a handler raised.
-function M.failure(err)
-    if resp.is_error(err) then
-        return err
-    end
-    return resp.error('ERR ' .. tostring(err))
-end
-
 return M

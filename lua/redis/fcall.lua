@@ -14,16 +14,30 @@ local number = use('redis/number.lua')
 
 local commands = {}
 
--- Deepest nesting of an argument.
 local decoder = json.new()
-decoder.cfg({decode_max_depth = 128})
+decoder.cfg({
+    -- Deepest nesting of an argument.
+    decode_max_depth = 128,
+    -- Names such as `nan` or `0x10` are not JSON.
+    decode_invalid_numbers = false,
+})
+
+-- A double holds so many digits.
+local DIGIT_COUNT_MAX = 17
 
 local not_found = resp.error('ERR Function not found')
 local read_only = resp.error('ERR Can not execute a script with write flag using *_ro command.')
 
+-- Whether a number kept all that its text says. An identifier of digits, and of digits around an
+-- `e`, reads as a number, but is not the same as another one that begins alike.
+local function is_exact(value, text)
+    local digits = text:gsub('[eE].*', ''):gsub('%D', '')
+    return #digits <= DIGIT_COUNT_MAX and value - value == 0
+end
+
 local function decode(text)
     local ok, value = pcall(decoder.decode, text)
-    if ok then
+    if ok and (type(value) ~= 'number' or is_exact(value, text)) then
         return value
     end
     return text
@@ -51,10 +65,12 @@ local function call(name, write_allowed, key_count, ...)
     for i = 1, count do
         arguments[i] = decode(arguments[i])
     end
+    -- Called in our place, so that what blames its caller for an argument names no file of ours:
+    -- the caller is the client.
     if object ~= nil then
-        return (func(object, unpack(arguments, 1, count)))
+        return func(object, unpack(arguments, 1, count))
     end
-    return (func(unpack(arguments, 1, count)))
+    return func(unpack(arguments, 1, count))
 end
 
 function commands.FCALL(_, name, key_count, ...)

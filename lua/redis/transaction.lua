@@ -9,7 +9,6 @@ local resp = require('resp')
 local use = ...
 local keyspace = use('redis/keyspace.lua')
 local gate = use('redis/gate.lua')
-local dispatch = use('redis/dispatch.lua')
 
 local OK = resp.OK
 
@@ -48,7 +47,7 @@ local function run(client, command)
     local handler = gate.commands[command[1]]
     local ok, reply = pcall(handler, client, unpack(command, 3, command[2] + 1))
     if not ok then
-        return dispatch.failure(reply)
+        return resp.failure(reply)
     end
     if reply == nil then
         return resp.null

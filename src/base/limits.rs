@@ -60,3 +60,8 @@ pub const IPROTO_STREAM_COUNT_MAX: usize = 100_000;
 pub const TLS_HANDSHAKE_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 /// Most threads that serve sockets of the binary protocol, as in Tarantool.
 pub const IPROTO_THREAD_COUNT_MAX: usize = 1000;
+/// Most messages of one kind that clients can cause in [`REPEATED_MESSAGE_INTERVAL`]; the rest are
+/// counted.
+pub const REPEATED_MESSAGE_COUNT_MAX: u64 = 10;
+/// See [`REPEATED_MESSAGE_COUNT_MAX`].
+pub const REPEATED_MESSAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);

@@ -6,6 +6,7 @@ pub mod error;
 pub mod error_code;
 pub mod error_injection;
 pub mod limits;
+pub mod rate_limit;
 pub mod version;
 
 pub use error::{Error, Result};

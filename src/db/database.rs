@@ -129,6 +129,7 @@ impl Database {
         assert!(DATABASE.get().is_none(), "a thread has one database");
         crate::tuple::arena::set_limit(options.memory);
         crate::tuple::arena::set_tuple_size_max(options.max_tuple_size);
+        crate::tuple::arena::set_reclaim(super::index::reclaim_some);
         fiber::on_yield(context::on_yield);
         let database = Box::leak(Box::new(Database {
             schema: Schema::default(),

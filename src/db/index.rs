@@ -53,6 +53,13 @@ pub(crate) fn reclaimer() -> Rc<Reclaimer> {
     RECLAIMER.with(Rc::clone)
 }
 
+/// Frees some of what dropped and emptied spaces have left, sooner than the fiber that does it by
+/// and by: memory has run out. Whether more waits.
+pub(crate) fn reclaim_some() -> bool {
+    const OBJECT_COUNT: usize = 100;
+    reclaimer().collect(OBJECT_COUNT)
+}
+
 /// The engine's part of an index.
 #[derive(Clone)]
 enum Structure {

@@ -38,7 +38,7 @@ pub use error::{last as last_error, open as open_error, set_last as set_last_err
 pub use memory::{limit_bytes, set_limit_bytes, used_bytes};
 pub use module::{Builtin, Module, push_bound_function, push_function};
 pub use thread::{Frame, LuaFiber, enter, frames, spawn, start, take_results};
-pub use vm::{collect_garbage, open, with_main};
+pub use vm::{collect_garbage, collect_garbage_seldom, open, with_main};
 
 #[cfg(test)]
 mod tests;

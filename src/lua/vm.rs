@@ -4,6 +4,7 @@
 //! never
 
 use std::cell::Cell;
+use std::time::Instant;
 
 use mlua::ffi;
 
@@ -91,6 +92,19 @@ pub fn with_main<T>(work: impl FnOnce(Context<'_>) -> T) -> T {
 pub fn collect_garbage(cx: Context<'_>) {
     // SAFETY: the thread is live.
     unsafe { ffi::lua_gc(cx.state(), ffi::LUA_GCCOLLECT, 0) };
+}
+
+/// A full collection, unless the last one of this kind was so recent that collecting would take more
+/// than a tenth of the time. It is worth that and more when the last one was: then `was_worth` says
+/// so, which is asked after each.
+pub fn collect_garbage_seldom(cx: Context<'_>, was_worth: impl FnOnce() -> bool) {
+    thread_local!(static REST: Cell<Option<Instant>> = const { Cell::new(None) });
+    let start = Instant::now();
+    if REST.get().is_none_or(|end| start >= end) {
+        collect_garbage(cx);
+        let end = Instant::now();
+        REST.set((!was_worth()).then(|| end + (end - start) * 9));
+    }
 }
 
 /// Runs before each switch: the last place to see what must not be.

@@ -55,6 +55,7 @@ pub struct Stat {
 pub use slab::Class;
 
 thread_local! {
+    static RECLAIM: Cell<Option<fn() -> bool>> = const { Cell::new(None) };
     static LIMIT: Cell<usize> = const { Cell::new(MEMORY_DEFAULT) };
     static TUPLE_SIZE_MAX: Cell<usize> = const { Cell::new(TUPLE_SIZE_MAX_DEFAULT) };
     static USED: Cell<usize> = const { Cell::new(0) };
@@ -120,6 +121,20 @@ pub fn set_limit(bytes: usize) {
     LIMIT.set(bytes);
 }
 
+/// Sets what is asked for room before memory is said to have run out: it frees some of what waits to
+/// be freed, and says whether more waits.
+pub fn set_reclaim(reclaim: fn() -> bool) {
+    RECLAIM.set(Some(reclaim));
+}
+
+/// Has memory freed until `bytes` fit below the limit; whether they do.
+#[cold]
+fn make_room(bytes: usize) -> bool {
+    let fits = || USED.get().saturating_add(bytes) <= LIMIT.get();
+    while !fits() && RECLAIM.get().is_some_and(|reclaim| reclaim()) {}
+    fits()
+}
+
 /// Sets `memtx.max_tuple_size` of this thread's arena.
 pub fn set_tuple_size_max(bytes: usize) {
     TUPLE_SIZE_MAX.set(bytes);
@@ -150,18 +165,18 @@ pub fn slab_classes() -> Vec<Class> {
 
 /// Charges `bytes` of an index or another structure of memtx to `memtx.memory`.
 pub fn charge(bytes: usize, allocator: &str, object: &str) -> Result<()> {
-    let used = USED.get().saturating_add(bytes);
-    if used > LIMIT.get() {
+    if !has_room(bytes) {
         return Err(Error::out_of_memory(bytes, allocator, object));
     }
-    USED.set(used);
+    USED.set(USED.get() + bytes);
     CHARGED.set(CHARGED.get() + bytes);
     Ok(())
 }
 
 /// Whether `bytes` more fit below the limit.
+#[inline]
 pub fn has_room(bytes: usize) -> bool {
-    USED.get().saturating_add(bytes) <= LIMIT.get()
+    USED.get().saturating_add(bytes) <= LIMIT.get() || make_room(bytes)
 }
 
 /// Charges without asking for the limit: for an operation that asked [`has_room`] for its worst
@@ -186,13 +201,12 @@ pub(super) fn allocate(size: usize, account: Account) -> Result<NonNull<u8>> {
             if size > TUPLE_SIZE_MAX.get() {
                 return Err(too_large(size));
             }
-            let used = USED.get().saturating_add(taken);
-            if used > LIMIT.get() {
+            if !has_room(taken) {
                 return Err(Error::out_of_memory(size, "slab allocator", "memtx_tuple"));
             }
             let room = take(size)
                 .ok_or_else(|| Error::out_of_memory(size, "slab allocator", "memtx_tuple"))?;
-            USED.set(used);
+            USED.set(USED.get() + taken);
             COUNT.set(COUNT.get() + 1);
             Ok(room)
         }

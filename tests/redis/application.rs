@@ -175,3 +175,78 @@ fn a_saved_file_is_loaded() {
     assert!(line.contains(&format!("init-redis-emu.lua:{number}:")), "{line}");
     assert_eq!(client.command("GREET you"), "\"Hello, you\"");
 }
+
+/// Rows that were replaced may be held by Lua's garbage, but not until memory runs out.
+#[test]
+fn replaced_values_take_no_memory() {
+    let server = Server::start_with("", "memtx: {memory: 32MiB}");
+    let mut client = server.connect();
+    let value = "x".repeat(1_000_000);
+    for number in 0..200 {
+        let key = format!("key{}", number % 3);
+        assert_eq!(client.call(&["SET", &key, &value]), "+OK", "{number}");
+    }
+}
+
+/// Clients know what to do by the first word of an error.
+#[test]
+fn full_memory_is_answered_as_redis_does() {
+    let server = Server::start_with("", "memtx: {memory: 32MiB}");
+    let mut client = server.connect();
+    let value = "x".repeat(500_000);
+    let full = "-OOM command not allowed when used memory > 'maxmemory'.";
+    let mut count = 0;
+    loop {
+        let key = format!("key{count}");
+        match &*client.call(&["SET", &key, &value]) {
+            "+OK" => count += 1,
+            reply => break assert_eq!(reply, full),
+        }
+    }
+    client.command("MULTI");
+    client.call(&["SET", "more", &value]);
+    assert_eq!(client.command("EXEC"), format!("[{full}]"));
+    assert_eq!(client.command("STRLEN key0"), ":500000");
+    // What clients can cause at will does not fill the log.
+    for _ in 0..50 {
+        assert_eq!(client.call(&["SET", "more", &value]), full);
+    }
+    assert_eq!(client.command("FLUSHALL"), "+OK");
+    assert_eq!(client.call(&["SET", "more", &value]), "+OK");
+    let lines = server.log_so_far();
+    let failures = lines.iter().filter(|line| line.contains("Failed to allocate")).count();
+    assert!((1..30).contains(&failures), "{failures} lines");
+}
+
+#[test]
+fn arguments_of_fcall_are_json_or_text() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let texts = [
+        "nan",
+        "inf",
+        "-inf",
+        "Infinity",
+        "0x10",
+        "007",
+        "+5",
+        ".5",
+        "[1",
+        "\"a",
+        "123e4567",
+        "12345678901234567890123456789012",
+    ];
+    for text in texts {
+        assert_eq!(client.call(&["FCALL", "CACHE:Set", "0", text, "1"]), ":1", "{text}");
+        assert_eq!(client.call(&["EXISTS", text]), ":1", "{text}");
+        assert_eq!(client.call(&["FCALL", "SESSIONS:Add", "0", text, "1"]), ":1", "{text}");
+    }
+    assert_eq!(client.command("FCALL SESSIONS:Add 0 42 {\"user\":1}"), ":1");
+    assert_eq!(client.command("FCALL SESSIONS:Get 0 \"42\""), "[\"user\", :1]");
+    // What is wrong with an argument is said without a place in our files.
+    let wrong = "-ERR a key must be a string or a number";
+    assert_eq!(client.command("FCALL CACHE:Get 0"), wrong);
+    assert_eq!(client.command("FCALL CACHE:Get 0 {}"), wrong);
+    assert_eq!(client.command("FCALL CACHE:Set 0 k v x"), "-ERR ttl must be a number of seconds");
+    assert_eq!(client.command("FCALL SESSIONS:Get 0 \"\""), "-ERR a session id must not be empty");
+}

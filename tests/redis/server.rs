@@ -32,9 +32,10 @@ impl Server {
     pub fn start_file(file: &str, redis: &str, top: &str) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         copy(&root().join("lua"), &folder.path().join("lua"));
+        let memtx = if top.contains("memtx:") { "" } else { "memtx: {max_tuple_size: 64MiB}" };
         let config = format!(
             "app: {{file: {file}, cfg: {{redis: {{port: 0, {redis}}}}}}}\n\
-             log: {{to: stderr}}\nmemtx: {{max_tuple_size: 64MiB}}\n{top}\n\
+             log: {{to: stderr}}\n{memtx}\n{top}\n\
              groups: {{g: {{replicasets: {{r: {{instances: {{i: {{}}}}}}}}}}}}\n"
         );
         std::fs::write(folder.path().join("config.yaml"), config).expect("a written file");
@@ -72,6 +73,11 @@ impl Server {
                 Err(error) => panic!("the server did not log {text:?}: {error}"),
             }
         }
+    }
+
+    /// The lines that nobody has waited for.
+    pub fn log_so_far(&self) -> Vec<String> {
+        self.log.try_iter().collect()
     }
 
     pub fn connect(&self) -> Connection {

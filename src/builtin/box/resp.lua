@@ -93,6 +93,14 @@ function resp.is_error(value)
     return type(value) == 'table' and getmetatable(value) == Reply and value[1] == ERROR
 end
 
+-- The error reply for whatever was raised.
+function resp.failure(err)
+    if resp.is_error(err) then
+        return err
+    end
+    return resp.error(native.error_text(err))
+end
+
 function Reply:__tostring()
     return type(self[2]) == 'string' and self[2] or 'resp reply'
 end

@@ -15,9 +15,9 @@ use crate::base::error::{Error, Result};
 use crate::client_error;
 use crate::db::{After, Database, SelectOptions};
 use crate::fiber;
-use crate::lua::{Context, Module};
+use crate::lua::{self, Context, Module};
 use crate::memtx::IteratorType;
-use crate::tuple::{RawTuple, Tuple};
+use crate::tuple::{RawTuple, Tuple, arena};
 
 thread_local! {
     /// The tuples of the last `select`, until the next.
@@ -149,10 +149,23 @@ fn lua_iterate(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
+/// Before a change that needs about `size` bytes: when memory runs out, tuples that only Lua's
+/// garbage still holds are let go. To Lua they are small, so by itself it collects them late.
+fn make_room(cx: Context<'_>, size: usize) {
+    const ROOM_FOR_INDEXES: usize = 1024 * 1024;
+    if !arena::has_room(size + ROOM_FOR_INDEXES) {
+        let before = arena::stat();
+        lua::collect_garbage_seldom(cx, || {
+            before.memtx_used.saturating_sub(arena::stat().memtx_used) > before.quota_size / 8
+        });
+    }
+}
+
 /// `insert(space id, tuple)`
 fn lua_insert(cx: Context<'_>) -> Result<usize> {
     fiber::check_slice()?;
     let tuple = encode_array(cx, 2)?;
+    make_room(cx, tuple.len());
     set_result(database()?.insert(id(cx, 1)?, &tuple)?);
     Ok(0)
 }
@@ -161,6 +174,7 @@ fn lua_insert(cx: Context<'_>) -> Result<usize> {
 fn lua_replace(cx: Context<'_>) -> Result<usize> {
     fiber::check_slice()?;
     let tuple = encode_array(cx, 2)?;
+    make_room(cx, tuple.len());
     set_result(database()?.replace(id(cx, 1)?, &tuple)?);
     Ok(0)
 }
@@ -170,6 +184,7 @@ fn lua_update(cx: Context<'_>) -> Result<usize> {
     fiber::check_slice()?;
     let key = encode_array(cx, 3)?;
     let operations = encode_array(cx, 4)?;
+    make_room(cx, operations.len());
     set_result(database()?.update(id(cx, 1)?, id(cx, 2)?, &key, &operations, 1)?);
     Ok(0)
 }
@@ -179,6 +194,7 @@ fn lua_upsert(cx: Context<'_>) -> Result<usize> {
     fiber::check_slice()?;
     let tuple = encode_array(cx, 2)?;
     let operations = encode_array(cx, 3)?;
+    make_room(cx, tuple.len());
     database()?.upsert(id(cx, 1)?, &tuple, &operations, 1)?;
     Ok(0)
 }

@@ -14,9 +14,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::{Handlers, encode};
-use crate::base::error::{Result, Type};
+use crate::base::error::{Error, Result, Type};
+use crate::base::error_code::{ER_MEMORY_ISSUE, ER_READONLY};
+use crate::base::rate_limit::RateLimit;
 use crate::builtin::r#box::session::{self, SessionKind};
 use crate::db::batch::{self, Batch};
 use crate::db::{Database, GUEST};
@@ -56,6 +59,8 @@ pub(super) struct LuaService {
 
 thread_local! {
     static CLIENT_METATABLE: RefCell<Option<Reference>> = const { RefCell::new(None) };
+    /// Of the messages about handlers that failed.
+    static FAILURES: RateLimit = RateLimit::default();
 }
 
 /// `set_client_metatable(table)`
@@ -166,11 +171,38 @@ fn run(cx: Context<'_>) -> Result<usize> {
 
 /// Sees what a handler raised where it was raised: replies pass, everything else is logged.
 fn on_error(cx: Context<'_>) -> Result<usize> {
-    if !encode::is_reply(cx, 1) {
+    if !encode::is_reply(cx, 1)
+        && let Some(suppressed) = FAILURES.with(|limit| limit.pass(Instant::now()))
+    {
+        if suppressed > 0 {
+            tracing::warn!("{suppressed} messages about failed commands suppressed");
+        }
         let text = cx.to_text(1).unwrap_or_default();
         tracing::error!("{}", cx.traceback(&text, 1));
     }
     cx.set_top(1);
+    Ok(1)
+}
+
+/// What an error that is not a reply is answered: its class, by which clients know what to do, and
+/// its text.
+fn error_text(error: &Error) -> String {
+    let class = match error.code() {
+        // Clients look for Redis's words, and the message tells the operator nothing more.
+        code if code == ER_MEMORY_ISSUE.number => {
+            return "OOM command not allowed when used memory > 'maxmemory'.".into();
+        }
+        code if code == ER_READONLY.number => "READONLY",
+        _ if error.kind() == Type::AccessDenied => "NOPERM",
+        _ => "ERR",
+    };
+    format!("{class} {}", error.message())
+}
+
+/// `error_text(error)`: the text of the reply for what a handler raised.
+pub(super) fn lua_resp_error_text(cx: Context<'_>) -> Result<usize> {
+    let error = cx.to_error(1);
+    cx.push_bytes(error_text(&error));
     Ok(1)
 }
 
@@ -433,8 +465,7 @@ impl LuaHandler<'_> {
         let is_reply = status == ffi::LUA_OK || encode::is_reply(self.cx, -1);
         if !is_reply {
             let error = self.cx.to_error(-1);
-            let prefix = if error.kind() == Type::AccessDenied { "NOPERM" } else { "ERR" };
-            return writer.error(format!("{prefix} {}", error.message()).as_bytes());
+            return writer.error(error_text(&error).as_bytes());
         }
         let start = writer.position();
         if let Err(text) = encode::encode(self.cx, &mut writer) {
