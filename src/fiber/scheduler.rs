@@ -34,13 +34,14 @@ use crate::base::error::Result;
 const SWITCHES_PER_TURN: usize = 256;
 /// How long a turn may take, as far as fibers yield: sockets are looked at in between.
 const TURN_MAX: Duration = Duration::from_micros(500);
-/// How often the clock is asked for that.
+/// After how many switches the clock is asked for that, unless the last turn took too long.
 const SWITCHES_PER_CHECK: usize = 8;
 
 /// The first id; Tarantool reserves the ids up to 100 for its own.
 const FIRST_ID: u64 = 101;
 
 pub(super) struct Scheduler {
+    switches_per_check: Cell<usize>,
     ready: RefCell<VecDeque<Fiber>>,
     fibers: RefCell<HashMap<u64, Fiber, ahash::RandomState>>,
     next_id: Cell<u64>,
@@ -62,6 +63,7 @@ pub(super) struct Scheduler {
 
 thread_local! {
     pub(super) static SCHEDULER: Scheduler = Scheduler {
+        switches_per_check: Cell::new(SWITCHES_PER_CHECK),
         ready: RefCell::default(),
         fibers: RefCell::default(),
         next_id: Cell::new(FIRST_ID),
@@ -356,10 +358,20 @@ impl Scheduler {
     fn run_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut ids = Vec::new();
         let start = Instant::now();
+        let mut unchecked = 0;
         for switch in 0..SWITCHES_PER_TURN {
-            if switch % SWITCHES_PER_CHECK == SWITCHES_PER_CHECK - 1 && start.elapsed() > TURN_MAX {
-                break;
+            if unchecked >= self.switches_per_check.get() {
+                unchecked = 0;
+                if start.elapsed() > TURN_MAX {
+                    // The fibers of now run long.
+                    self.switches_per_check.set(1);
+                    break;
+                }
+                if switch >= SWITCHES_PER_CHECK {
+                    self.switches_per_check.set(SWITCHES_PER_CHECK);
+                }
             }
+            unchecked += 1;
             let next = self.ready.borrow_mut().pop_front();
             if let Some(fiber) = next {
                 self.resume(&fiber);

@@ -107,7 +107,7 @@ impl Reader {
         if let Some(row) = own.and_then(known_row) {
             return Ok(row);
         }
-        self.engine.trim();
+        self.engine.trim(0);
         if let Some(row) = self.look_up(index, key).and_then(known_row) {
             self.note_key(index, key);
             return Ok(row);
@@ -229,7 +229,7 @@ impl Cursor {
     /// Has rows of the store, or knows that there are none. Yields.
     fn fetch(&mut self) -> Result<()> {
         let engine = self.reader.engine.clone();
-        engine.trim();
+        engine.trim(0);
         loop {
             self.reader.check()?;
             if self.state != Rows::Unread && !self.is_exact && self.sequence < engine.floor() {

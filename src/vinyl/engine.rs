@@ -250,9 +250,10 @@ impl Engine {
             });
             self.confirmed.set(number);
             self.mark_views(number);
+            let count = writes.len();
             let sequence = self.store.submit(position, writes);
             self.submitted.borrow_mut().push_back((number, sequence));
-            self.trim();
+            self.trim(count);
         }
         transaction.set_ended();
     }
@@ -342,8 +343,11 @@ impl Engine {
         self.floor.get()
     }
 
-    /// Takes out of the overlays what the store shows to everyone.
-    pub(super) fn trim(&self) {
+    /// Takes out of the overlays what the store shows to everyone, up to a number of changes. The store
+    /// applies many at once, and to forget them all would stop tx for as long; so each commit and each
+    /// read takes its part: twice what it has brought, or some.
+    pub(super) fn trim(&self, brought: usize) {
+        const CHANGES_MIN: usize = 256;
         if self.submitted.borrow().is_empty() {
             return;
         }
@@ -352,18 +356,23 @@ impl Engine {
         }
         let mut submitted = self.submitted.borrow_mut();
         let pinned = self.pins.borrow().keys().next().copied().unwrap_or(u64::MAX);
-        let floor = self.store.applied().min(pinned);
+        let shown = self.store.applied().min(pinned);
         let mut history = self.history.borrow_mut();
+        let mut remaining = brought.saturating_mul(2).max(CHANGES_MIN);
         while let Some((number, sequence)) = submitted.front().copied() {
-            if sequence > floor {
+            if sequence > shown || remaining == 0 {
                 break;
             }
-            submitted.pop_front();
+            // From the first change on that is forgotten.
             self.floor.set(sequence);
-            while history.front().is_some_and(|change| change.number <= number) {
+            while remaining > 0 && history.front().is_some_and(|change| change.number <= number) {
+                remaining -= 1;
                 if let Some(change) = history.pop_front() {
                     change.index.forget(&change.key, number);
                 }
+            }
+            if history.front().is_none_or(|change| change.number > number) {
+                submitted.pop_front();
             }
         }
     }
