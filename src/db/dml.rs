@@ -242,6 +242,11 @@ impl Database {
         let definition = space.definition();
         let mark = transaction.vinyl().map_or(0, |vinyl| vinyl.mark());
         let old = match (definition.engine, log.key) {
+            (Engine::Vinyl, None) if old.is_none() && new.is_none() => {
+                let (tuple, ops) = (log.tuple.unwrap_or_default(), log.ops.unwrap_or_default());
+                space.upsert_blindly(transaction, tuple, ops, log.index_base)?;
+                None
+            }
             (Engine::Vinyl, Some(key)) if old.is_none() && new.is_none() => {
                 space.delete_blindly(transaction, key)?;
                 None
@@ -516,6 +521,11 @@ fn plan_upsert<'r>(
     let data = tuple_of(request)?;
     let operations = request.ops.ok_or_else(|| client_error!(ER_MISSING_REQUEST_FIELD, "OPS"))?;
     space.format().validate(data)?;
+    if space.may_upsert_blindly() {
+        update::check(operations, space.format(), request.index_base)?;
+        let (old, new, mode, is_rewritten) = (None, None, Mode::ReplaceOrInsert, false);
+        return Ok(Some(Change { old, new, mode, log, is_rewritten }));
+    }
     let primary = space.find_index(0)?;
     let key_def = &primary.definition().key_def;
     let key = key_def.extract_key_from(data);
@@ -532,9 +542,10 @@ fn plan_upsert<'r>(
             is_rewritten,
         }));
     };
-    let data = update::upsert(&old, operations, space.format(), request.index_base, |error| {
-        tracing::error!("UPSERT operation failed: {error}");
-    })?;
+    let data =
+        update::upsert(old.data(), operations, space.format(), request.index_base, |error| {
+            tracing::error!("UPSERT operation failed: {error}");
+        })?;
     let new = Tuple::new(space.format(), &data)?;
     if key_def.compare(&old, &new).is_ne() {
         // An upsert that would move the tuple is ignored, and the log tells why.

@@ -1,7 +1,8 @@
 //! A space on disk: reading its tuples and changing them.
 //!
 //! A change reads only what it needs to: whether a key is taken for an insertion, the old tuple where
-//! other indexes have rows of it, and what other unique indexes have under the new tuple's keys. All
+//! other indexes have rows of it, and what other unique indexes have under the new tuple's keys. An
+//! upsert of a space with one index reads nothing: whoever comes to know the tuple applies it. All
 //! that is read first; then the changes of all indexes enter the transaction at once.
 //!
 //! # Invariants
@@ -12,18 +13,23 @@
 //! everything here, while rows are read
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::client_error;
 use crate::memtx::{IteratorType, Key};
-use crate::tuple::Tuple;
-use crate::vinyl::{self, Bytes, Change, Range, Reader, key};
+use crate::tuple::{Format, KeyDef, Tuple, update};
+use crate::vinyl::{self, Bytes, Change, Range, Reader, Upsert, key};
 
 use super::database::Database;
 use super::index::{Index, Mode, Steps};
 use super::space::Space;
+use super::space_definition::Engine;
 use super::transaction::Transaction;
 use super::vinyl::{DiskSteps, Source};
+
+/// Upserts of a key in a transaction after which the tuple is read.
+const UPSERT_COUNT_MAX: usize = 128;
 
 impl Space {
     /// An index on disk and what reading it takes.
@@ -139,6 +145,46 @@ impl Space {
         Ok(())
     }
 
+    /// Whether an upsert may go without knowing the tuple.
+    pub(super) fn may_upsert_blindly(&self) -> bool {
+        self.definition().engine == Engine::Vinyl
+            && self.indexes().len() == 1
+            && self.constraints().is_none()
+            && !self.is_observed()
+            && !self.must_read_deleted()
+    }
+
+    /// Upserts, without knowing whether there is a tuple.
+    pub(super) fn upsert_blindly(
+        &self,
+        transaction: &Transaction,
+        data: &[u8],
+        operations: &[u8],
+        index_base: u32,
+    ) -> Result<()> {
+        let (primary, vinyl) = self.writing(transaction)?;
+        let size_max = Database::current().vinyl_tuple_size_max();
+        if data.len() > size_max {
+            return Err(client_error!(ER_VINYL_MAX_TUPLE_SIZE, data.len(), size_max));
+        }
+        let key = key::of_data(primary.def(), data);
+        key::check_size(&key)?;
+        if let Some(Change::Upsert(before)) = vinyl.written(&primary, &key)
+            && before.count() >= UPSERT_COUNT_MAX
+        {
+            let row = Reader::of(&vinyl).get(&primary, &key)?;
+            self.check_version(transaction, &vinyl)?;
+            vinyl.write(&primary, key.clone(), row.map_or(Change::Delete, Change::Put));
+        }
+        let format = self.format();
+        let by = (format.id(), index_base);
+        let resolve =
+            primary.resolve(by, || resolve(self.name(), primary.def(), format, index_base));
+        let upsert = Upsert::new(Bytes::from(data), Bytes::from(operations), resolve);
+        vinyl.write(&primary, key, Change::Upsert(upsert));
+        Ok(())
+    }
+
     /// The primary index, and the transaction that writes.
     fn writing(
         &self,
@@ -193,6 +239,34 @@ impl Space {
         }
         Ok(())
     }
+}
+
+/// How upserts of a space become rows.
+fn resolve(name: &str, def: &KeyDef, format: &'static Format, index_base: u32) -> vinyl::Resolve {
+    let (name, def) = (name.to_owned(), def.clone());
+    Arc::new(move |old, tuple, operations, is_logged| {
+        let Some(old) = old else { return Bytes::from(tuple) };
+        let fail = |error: &Error| {
+            if is_logged {
+                tracing::error!("UPSERT operation failed: {error}");
+            }
+        };
+        let made = update::upsert(old, operations, format, index_base, fail).and_then(|made| {
+            format.validate(&made)?;
+            if key::of_data(&def, &made) != key::of_data(&def, old) {
+                return Err(client_error!(ER_CANT_UPDATE_PRIMARY_KEY, name));
+            }
+            Ok(made)
+        });
+        // As in Tarantool the log tells why it is left out.
+        made.map_or_else(
+            |error| {
+                fail(&error);
+                Bytes::from(old)
+            },
+            Bytes::from,
+        )
+    })
 }
 
 /// Takes the row of the old tuple out of an index and puts that of the new one in.

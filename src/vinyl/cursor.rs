@@ -4,6 +4,10 @@
 //! the overlay. Both are put together without a yield after the rows have come, so a read is of the
 //! moment when it returns, and it is noted in the read set at that moment.
 //!
+//! A snapshot surely shows what was submitted before, but may show more. That does not matter for a change
+//! that says what the row is. Where the overlay has upserts, the row is read at a snapshot that the
+//! writer makes for it, of which is known exactly what it shows.
+//!
 //! # Invariants
 //! - Between putting together and noting nothing yields.
 //! - Rows kept for the next step are thrown away when the overlay has lost something that their
@@ -91,11 +95,16 @@ impl Reader {
         }
     }
 
-    /// What the overlay knows of a key.
-    fn look_up(&self, index: &Index, key: &[u8]) -> Option<Change> {
-        let Found { change, hidden } = index.find(key, self.upto());
+    /// What the overlay knows of a key beside a row of the store that has everything up to `base`.
+    fn look_up(&self, index: &Index, key: &[u8], base: u64) -> Option<Change> {
+        let Found { change, hidden } = index.find(key, base, self.upto());
         self.pass_over(hidden);
         change
+    }
+
+    /// What the reader's own transaction did to a key.
+    fn own(&self, index: &Index, key: &[u8]) -> Option<Change> {
+        self.transaction.as_ref().and_then(|one| one.written(index, key))
     }
 
     /// The row of a key. Yields.
@@ -103,14 +112,23 @@ impl Reader {
         self.check()?;
         let counters = index.counters();
         counters.lookups.set(counters.lookups.get() + 1);
-        let own = self.transaction.as_ref().and_then(|one| one.written(index, key));
-        if let Some(row) = own.and_then(known_row) {
-            return Ok(row);
+        match self.own(index, key) {
+            None => self.get_committed(index, key),
+            Some(Change::Upsert(own)) => Ok(own.apply(self.get_committed(index, key)?, false)),
+            Some(change) => Ok(row_of(change)),
         }
+    }
+
+    /// The row of a key without the own changes. Yields.
+    fn get_committed(&self, index: &Index, key: &Bytes) -> Result<Option<Bytes>> {
         self.engine.trim(0);
-        if let Some(row) = self.look_up(index, key).and_then(known_row) {
-            self.note_key(index, key);
-            return Ok(row);
+        match self.look_up(index, key, 0) {
+            None => {}
+            Some(Change::Upsert(_)) => return self.get_upserted(index, key),
+            Some(change) => {
+                self.note_key(index, key);
+                return Ok(row_of(change));
+            }
         }
         let store = self.engine.store();
         let view = self.transaction.as_ref().and_then(|one| one.view());
@@ -123,18 +141,56 @@ impl Reader {
         let _pin = self.engine.pin(snapshot.sequence());
         let row = store.get(index.generation(), Some(&snapshot), key)?;
         self.check()?;
-        Ok(self.settle(index, key, row))
+        self.settle(index, key, row)
     }
 
-    /// The row of a key of which the store had `row` at a snapshot that the overlays go with.
-    fn settle(&self, index: &Index, key: &Bytes, row: Option<Bytes>) -> Option<Bytes> {
-        let own = self.transaction.as_ref().and_then(|one| one.written(index, key));
-        if let Some(row) = own.and_then(known_row) {
-            return row;
-        }
-        let found = self.look_up(index, key).and_then(known_row).unwrap_or(row);
+    /// The row of a key, without the own changes, of which the store had `row` at a snapshot that the
+    /// overlays go with. Yields if there are upserts.
+    fn settle(&self, index: &Index, key: &Bytes, row: Option<Bytes>) -> Result<Option<Bytes>> {
+        let found = match self.look_up(index, key, 0) {
+            None => row,
+            Some(Change::Upsert(_)) => return self.get_upserted(index, key),
+            Some(change) => row_of(change),
+        };
         self.note_key(index, key);
-        found
+        Ok(found)
+    }
+
+    /// The row of a key that has upserts in the overlay. Yields.
+    fn get_upserted(&self, index: &Index, key: &Bytes) -> Result<Option<Bytes>> {
+        let (engine, store) = (&self.engine, self.engine.store());
+        let view = self.transaction.as_ref().and_then(|one| one.view());
+        // What the snapshot shows: up to the view, or what was submitted until now. A view whose mark is not
+        // set sees all of that.
+        let (snapshot, base) = match &view {
+            Some(view) if view.is_exact() => (view.snapshot(), view.upto),
+            _ => {
+                let known = view.as_ref().and_then(|view| Some((view.mark()?, view.upto)));
+                let (mark, base) =
+                    known.unwrap_or_else(|| (Rc::new(store.mark()), engine.confirmed()));
+                let _pin = engine.pin(mark.sequence());
+                // After a failure nothing more is applied, and reads go on.
+                let _ = store.wait_applied(mark.sequence());
+                mark.snapshot().map_or_else(
+                    || (store.snapshot(), engine.applied()),
+                    |snapshot| (snapshot, base),
+                )
+            }
+        };
+        let _pin = engine.pin(snapshot.sequence());
+        let row = store.get(index.generation(), Some(&snapshot), key)?;
+        self.check()?;
+        let found = match self.look_up(index, key, base) {
+            None => row,
+            Some(Change::Upsert(upsert)) => {
+                let row = upsert.apply(row, false);
+                row.iter().for_each(|row| index.keep(key, self.upto(), row));
+                row
+            }
+            Some(change) => row_of(change),
+        };
+        self.note_key(index, key);
+        Ok(found)
     }
 
     /// Steps through a range, descending if `is_reverse`.
@@ -157,12 +213,12 @@ impl Reader {
     }
 }
 
-/// What a change makes of the row.
-fn known_row(change: Change) -> Option<Option<Bytes>> {
+/// The row after a change that needs none before it.
+fn row_of(change: Change) -> Option<Bytes> {
     match change {
-        Change::Put(row) => Some(Some(row)),
-        Change::Delete => Some(None),
-        Change::Upsert { .. } => None,
+        Change::Put(row) => Some(row),
+        Change::Delete => None,
+        Change::Upsert(upsert) => upsert.apply(None, false),
     }
 }
 
@@ -217,7 +273,12 @@ impl Cursor {
                 return Ok(None);
             }
             let Some((key, change, along)) = self.step() else { return Ok(None) };
-            if let Some(Some(row)) = known_row(change) {
+            let row = match change {
+                // Passed and noted: what changes it from now on sends this reader to a view from before.
+                Change::Upsert(_) => self.reader.get(&self.index, &key)?,
+                change => row_of(change),
+            };
+            if let Some(row) = row {
                 let counters = self.index.counters();
                 counters.rows.set(counters.rows.get() + 1);
                 counters.bytes.set(counters.bytes.get() + (key.len() + row.len()) as u64);
@@ -365,8 +426,10 @@ impl Tuples {
             let Some(((key, row), along)) = self.cursor.next_pair()? else { return Ok(None) };
             let Some(primary) = &self.primary else { return Ok(Some(row)) };
             let found = match along {
-                Some(tuple) => self.cursor.reader.settle(primary, &row, tuple),
-                None => self.cursor.reader.get(primary, &row)?,
+                Some(tuple) if self.cursor.reader.own(primary, &row).is_none() => {
+                    self.cursor.reader.settle(primary, &row, tuple)?
+                }
+                _ => self.cursor.reader.get(primary, &row)?,
             };
             let index = &self.cursor.index;
             match found {

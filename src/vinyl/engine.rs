@@ -21,7 +21,7 @@ use std::rc::{Rc, Weak};
 use super::index::Index;
 use super::store::{Mark, Snapshot, Store};
 use super::transaction::{Transaction, Visibility};
-use super::{Bytes, Change, Options, Position, Write};
+use super::{Bytes, Options, Position, Write};
 use crate::base::Result;
 
 /// A number that only grows.
@@ -97,6 +97,11 @@ impl ReadView {
     /// Whether the snapshot shows the view's state without the overlays.
     pub fn is_exact(&self) -> bool {
         self.pin.borrow().is_none()
+    }
+
+    /// What is to become its snapshot, if that is on the way.
+    pub fn mark(&self) -> Option<Rc<Mark>> {
+        self.mark.borrow().clone()
     }
 
     /// Takes the snapshot that was wanted, if it is made: the overlays need not be kept any more.
@@ -243,7 +248,7 @@ impl Engine {
             transaction.for_each_write(|index, key, change| {
                 let counters = index.counters();
                 counters.written_rows.set(counters.written_rows.get() + 1);
-                let size = key.len() + change_size(change);
+                let size = key.len() + change.size();
                 counters.written_bytes.set(counters.written_bytes.get() + size as u64);
                 let generation = index.generation().clone();
                 writes.push(Write { generation, key: key.clone(), change: change.clone() });
@@ -332,6 +337,14 @@ impl Engine {
         Pin { engine: self.clone(), sequence }
     }
 
+    /// The store shows everything prepared up to here to new snapshots.
+    pub(super) fn applied(&self) -> u64 {
+        let applied = self.store.applied();
+        let submitted = self.submitted.borrow();
+        let unapplied = submitted.iter().find(|(_, sequence)| *sequence > applied);
+        unapplied.map_or(self.confirmed(), |(number, _)| number - 1)
+    }
+
     /// Everything prepared up to here is in the log.
     pub(super) fn confirmed(&self) -> u64 {
         self.confirmed.get()
@@ -396,13 +409,5 @@ impl Engine {
             reads: active.iter().map(|one| one.read_count() as u64).sum(),
             changes: self.history.borrow().len() as u64,
         }
-    }
-}
-
-fn change_size(change: &Change) -> usize {
-    match change {
-        Change::Put(row) => row.len(),
-        Change::Delete => 0,
-        Change::Upsert { tuple, operations } => tuple.len() + operations.len(),
     }
 }

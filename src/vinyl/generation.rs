@@ -15,16 +15,10 @@
 //! never
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use fjall::Keyspace;
-
-use super::Bytes;
-
-/// Makes the new row of an upsert: old row if there is one, tuple, operations. It runs on another
-/// thread than tx.
-pub type Resolve = Arc<dyn Fn(Option<&[u8]>, &[u8], &[u8]) -> Bytes + Send + Sync>;
 
 /// First byte of a generation's key in `meta`.
 pub(super) const RECORD_PREFIX: u8 = b'g';
@@ -39,7 +33,6 @@ pub struct Generation {
     created: AtomicI64,
     dropped: AtomicI64,
     keyspace: OnceLock<Keyspace>,
-    pub(super) resolve: OnceLock<Resolve>,
 }
 
 impl Generation {
@@ -51,7 +44,6 @@ impl Generation {
             created: AtomicI64::new(NONE),
             dropped: AtomicI64::new(NONE),
             keyspace: OnceLock::new(),
-            resolve: OnceLock::new(),
         }
     }
 
@@ -103,12 +95,6 @@ impl Generation {
     /// The name of the tree.
     pub(super) fn name(&self) -> String {
         keyspace_name(self.space_id, self.index_id, self.number)
-    }
-
-    /// Tells how upserts become rows, before the first one is submitted.
-    pub fn set_resolve(&self, resolve: Resolve) {
-        // The definition of how is the same each time.
-        let _ = self.resolve.set(resolve);
     }
 
     pub(super) fn set_created(&self, lsn: i64) {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Bytes, Change, Generation, Range};
+use super::{Bytes, Change, Generation, Range, Resolve};
 use crate::tuple::KeyDef;
 
 /// What one transaction did to a key.
@@ -74,6 +74,8 @@ pub struct Index {
     def: Rc<KeyDef>,
     overlay: RefCell<BTreeMap<Bytes, SmallVec<[Version; 1]>>>,
     counters: Counters,
+    /// How upserts become rows, by what `db` distinguishes there.
+    resolve: RefCell<Option<((u16, u32), Resolve)>>,
 }
 
 impl fmt::Debug for Index {
@@ -86,7 +88,8 @@ impl Index {
     /// The index that this generation keeps, ordered by `def`.
     pub fn new(generation: Arc<Generation>, def: Rc<KeyDef>) -> Index {
         let counters = Counters::default();
-        Index { generation, def, overlay: RefCell::default(), counters }
+        let (overlay, resolve) = (RefCell::default(), RefCell::default());
+        Index { generation, def, overlay, counters, resolve }
     }
 
     /// Where the store keeps it.
@@ -104,6 +107,16 @@ impl Index {
         &self.counters
     }
 
+    /// How upserts with this id of a format and base of numbers become rows; made if that is not the last
+    /// one that was asked for.
+    pub fn resolve(&self, by: (u16, u32), make: impl FnOnce() -> Resolve) -> Resolve {
+        let mut known = self.resolve.borrow_mut();
+        match &*known {
+            Some((known_by, resolve)) if *known_by == by => resolve.clone(),
+            _ => known.insert((by, make())).1.clone(),
+        }
+    }
+
     /// About how many rows there are: versions of a row that were not merged yet count each.
     pub fn len(&self) -> u64 {
         self.generation.row_count() + self.overlay.borrow().len() as u64
@@ -117,13 +130,8 @@ impl Index {
     /// How many keys have changes that the store may not show yet, and their bytes.
     pub fn overlay_size(&self) -> (u64, u64) {
         let overlay = self.overlay.borrow();
-        let row = |change: &Change| match change {
-            Change::Put(row) => row.len(),
-            Change::Delete => 0,
-            Change::Upsert { tuple, operations } => tuple.len() + operations.len(),
-        };
         let bytes = overlay.iter().map(|(key, versions)| {
-            key.len() + versions.iter().map(|version| row(&version.change)).sum::<usize>()
+            key.len() + versions.iter().map(|version| version.change.size()).sum::<usize>()
         });
         (overlay.len() as u64, bytes.sum::<usize>() as u64)
     }
@@ -148,16 +156,31 @@ impl Index {
     pub(super) fn forget(&self, key: &Bytes, upto: u64) {
         let mut overlay = self.overlay.borrow_mut();
         let Some(versions) = overlay.get_mut(key) else { return };
-        versions.retain(|version| version.prepared > upto);
-        if versions.is_empty() {
+        let known = versions.partition_point(|version| version.prepared <= upto);
+        if known == versions.len() {
             overlay.remove(key);
+        } else if known * 2 >= versions.len() {
+            // Not one by one: a key may have thousands.
+            versions.drain(..known);
         }
     }
 
-    /// What a reader that sees everything prepared up to `upto` finds.
-    pub(super) fn find(&self, key: &[u8], upto: u64) -> Found {
+    /// What a reader that sees everything prepared up to `upto` finds beside a row of the store that has
+    /// everything up to `base`; 0: what the row has does not matter, save for upserts.
+    pub(super) fn find(&self, key: &[u8], base: u64, upto: u64) -> Found {
         let overlay = self.overlay.borrow();
-        overlay.get(key).map_or(Found { change: None, hidden: None }, |found| visible(found, upto))
+        let found = overlay.get(key).map(|versions| visible(versions, base, upto));
+        found.unwrap_or(Found { change: None, hidden: None })
+    }
+
+    /// Keeps the row that such a reader has found out, in the place of the upsert that made it.
+    pub(super) fn keep(&self, key: &[u8], upto: u64, row: &Bytes) {
+        let mut overlay = self.overlay.borrow_mut();
+        let Some(versions) = overlay.get_mut(key) else { return };
+        let newest = versions.iter_mut().rev().find(|version| version.prepared <= upto);
+        if let Some(Version { change: change @ Change::Upsert(_), .. }) = newest {
+            *change = Change::Put(row.clone());
+        }
     }
 
     /// The first key of the range, in its direction, with a change that such a reader sees; and the
@@ -175,7 +198,7 @@ impl Index {
         let mut walk = overlay.range::<[u8], _>(bounds(range));
         let mut hidden = None;
         while let Some((key, versions)) = if is_reverse { walk.next_back() } else { walk.next() } {
-            let found = visible(versions, upto);
+            let found = visible(versions, 0, upto);
             hidden = least(hidden, found.hidden);
             if let Some(change) = found.change {
                 return (Some((key.clone(), change)), hidden);
@@ -185,13 +208,19 @@ impl Index {
     }
 }
 
-fn visible(versions: &[Version], upto: u64) -> Found {
-    let change = versions.iter().rev().find(|version| version.prepared <= upto);
-    let hidden = versions.iter().find(|version| version.prepared > upto);
-    Found {
-        change: change.map(|version| version.change.clone()),
-        hidden: hidden.map(|version| version.prepared),
+fn visible(versions: &[Version], base: u64, upto: u64) -> Found {
+    let (seen, hidden) = versions.split_at(versions.partition_point(|it| it.prepared <= upto));
+    let mut change: Option<Change> = None;
+    for version in seen.iter().rev().take_while(|version| version.prepared > base) {
+        change = Some(match change {
+            Some(Change::Upsert(later)) => later.after(&version.change, false),
+            _ => version.change.clone(),
+        });
+        if !matches!(change, Some(Change::Upsert(_))) {
+            break;
+        }
     }
+    Found { change, hidden: hidden.first().map(|version| version.prepared) }
 }
 
 fn least(left: Option<u64>, right: Option<u64>) -> Option<u64> {

@@ -55,6 +55,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod upsert;
 mod writer;
 
 /// Bytes of a key or a row: shared, not copied, between tx, the cache and fjall.
@@ -62,10 +63,11 @@ pub use fjall::Slice as Bytes;
 
 pub use cursor::{Cursor, Reader, Tuples};
 pub use engine::{Activity, Counter, Engine, Usage};
-pub use generation::{Generation, Resolve};
+pub use generation::Generation;
 pub use index::{Counters, Index};
 pub use key::Range;
 pub use options::{IndexOptions, Options};
 pub use store::{Measure, Row, Snapshot, Statistics, Store, Work};
 pub use transaction::{Transaction, Visibility};
+pub use upsert::{Resolve, Upsert};
 pub use writer::{Change, Position, Write};

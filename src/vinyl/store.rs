@@ -120,6 +120,11 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Its place among the submissions: the snapshot is made when this is applied.
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// The snapshot, once it is made: of everything submitted before, and nothing else.
     pub fn snapshot(&self) -> Option<Snapshot> {
         let inner = self.snapshot.get()?.clone();
@@ -281,19 +286,26 @@ impl Store {
 
     /// Takes over changes that are in the log. They are applied whole, in order of submission.
     /// Returns the sequence number. Never waits; [`Store::wait_room`] does, before.
-    pub fn submit(&self, position: Position, writes: Vec<Write>) -> u64 {
+    pub fn submit(&self, position: Position, mut writes: Vec<Write>) -> u64 {
         let sequence = self.submitted.get() + 1;
         self.submitted.set(sequence);
         let mut cache = self.cache.borrow_mut();
-        for write in &writes {
+        for write in &mut writes {
             let number = write.generation.number;
             let hash = cache.hash(number, &write.key);
+            if let Change::Upsert(upsert) = &write.change
+                && let Some(row) = cache.get(hash, number, &write.key, u64::MAX)
+            {
+                // Then the writer need not read it.
+                let row = row.map_or(Change::Delete, Change::Put);
+                write.change = upsert.after(&row, true);
+            }
             match &write.change {
                 Change::Put(row) => {
                     cache.put(hash, number, &write.key, Some(row.clone()), sequence);
                 }
                 Change::Delete => cache.put(hash, number, &write.key, None, sequence),
-                Change::Upsert { .. } => cache.forget(hash, number, &write.key, sequence),
+                Change::Upsert(_) => cache.forget(hash, number, &write.key, sequence),
             }
         }
         self.shared.submit(sequence, Command::Apply { position, writes });

@@ -80,18 +80,19 @@ fn persisted_changes_are_there_after_opening_again() {
     });
 }
 
+/// An upsert that appends its operations to the row.
 fn upsert(generation: &Arc<Generation>, key: &str, row: &str, suffix: &str) -> Write {
-    let change = Change::Upsert { tuple: bytes(row), operations: bytes(suffix) };
+    let resolve: Resolve = Arc::new(|old, tuple, operations, _| match old {
+        None => tuple.into(),
+        Some(old) => [old, operations].concat().into(),
+    });
+    let change = Change::Upsert(Upsert::new(bytes(row), bytes(suffix), resolve));
     Write { generation: generation.clone(), key: bytes(key), change }
 }
 
-/// An index made by LSN 1 whose upserts append their operations to the row.
+/// An index made by LSN 1.
 fn index(store: &Store) -> Arc<Generation> {
     let index = store.create(512, 0, &IndexOptions::default()).unwrap();
-    index.set_resolve(Arc::new(|old, tuple, operations| match old {
-        None => tuple.into(),
-        Some(old) => [old, operations].concat().into(),
-    }));
     store.set_created(&index, 1);
     index
 }

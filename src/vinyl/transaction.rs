@@ -186,6 +186,10 @@ impl Transaction {
         let writes = writes
             .entry(number)
             .or_insert_with(|| IndexWrites { index: index.clone(), changes: BTreeMap::new() });
+        let change = match (change, writes.changes.get(&key)) {
+            (Change::Upsert(upsert), Some(before)) => upsert.after(before, true),
+            (change, _) => change,
+        };
         let before = writes.changes.insert(key.clone(), change);
         self.undo.borrow_mut().push(Undo { number, key, before });
     }
@@ -210,7 +214,7 @@ impl Transaction {
     }
 
     /// What it did to a key.
-    pub(super) fn written(&self, index: &Index, key: &[u8]) -> Option<Change> {
+    pub fn written(&self, index: &Index, key: &[u8]) -> Option<Change> {
         if !self.has_written() {
             return None;
         }

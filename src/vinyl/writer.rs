@@ -21,10 +21,10 @@ use std::time::Duration;
 use fjall::{AbstractTree, Database, Keyspace, PersistMode};
 use tokio::sync::watch;
 
-use super::Bytes;
 use super::error::failed;
 use super::generation::Generation;
 use super::options::IndexOptions;
+use super::{Bytes, Upsert};
 use crate::base::{Error, Result};
 use crate::client_error;
 use crate::xrow::Vclock;
@@ -58,13 +58,19 @@ pub enum Change {
     Put(Bytes),
     /// There is no row.
     Delete,
-    /// The row is this tuple, or if there is one, what the operations make of it.
-    Upsert {
-        /// The row if there is none.
-        tuple: Bytes,
-        /// What to do with one.
-        operations: Bytes,
-    },
+    /// The row is what these make of it.
+    Upsert(Upsert),
+}
+
+impl Change {
+    /// Bytes that it brings.
+    pub fn size(&self) -> usize {
+        match self {
+            Change::Put(row) => row.len(),
+            Change::Delete => 0,
+            Change::Upsert(upsert) => upsert.size(),
+        }
+    }
 }
 
 /// A change of one key of a tree.
@@ -80,12 +86,7 @@ pub struct Write {
 
 impl Write {
     fn size(&self) -> u64 {
-        let row = match &self.change {
-            Change::Put(row) => row.len(),
-            Change::Delete => 0,
-            Change::Upsert { tuple, operations } => tuple.len() + operations.len(),
-        };
-        CHANGE_OVERHEAD + (self.key.len() + row) as u64
+        CHANGE_OVERHEAD + (self.key.len() + self.change.size()) as u64
     }
 }
 
@@ -292,7 +293,7 @@ impl Writer {
     fn apply(&mut self, commands: &mut Vec<(u64, Command)>) -> fjall::Result<()> {
         let has_upserts = commands.iter().any(|(_, command)| match command {
             Command::Apply { writes, .. } => {
-                writes.iter().any(|write| matches!(write.change, Change::Upsert { .. }))
+                writes.iter().any(|write| matches!(write.change, Change::Upsert(_)))
             }
             _ => false,
         });
@@ -444,14 +445,13 @@ impl Batch {
         let row = match change {
             Change::Put(row) => Some(row),
             Change::Delete => None,
-            Change::Upsert { tuple, operations } => {
+            Change::Upsert(upsert) => {
                 let place = (generation.number, key.clone());
                 let old = match self.made.as_ref().and_then(|made| made.get(&place)) {
                     Some(row) => row.clone(),
                     None => tree.get(&key)?,
                 };
-                let resolve = generation.resolve.get().expect("upserts need a way to resolve them");
-                Some(resolve(old.as_deref(), &tuple, &operations))
+                upsert.apply(old, true)
             }
         };
         if let Some(made) = &mut self.made {

@@ -365,7 +365,7 @@ fn lua_tuple_upsert(cx: Context<'_>) -> Result<usize> {
         return Err(Error::new(Type::Luajit, format!("Usage: {USAGE}")));
     }
     let operations = encode_array(cx, 2)?;
-    let data = update::upsert(tuple, &operations, tuple.format().shown(), 1, |error| {
+    let data = update::upsert(tuple.data(), &operations, tuple.format().shown(), 1, |error| {
         tracing::error!("UPSERT operation failed: {error}");
     })?;
     set_result(Some(Tuple::new(tuple.format(), &data)?));

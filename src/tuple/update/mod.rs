@@ -35,17 +35,17 @@ pub fn update(
     index_base: u32,
 ) -> Result<Vec<u8>> {
     let operations = Operations::decode(operations, format, index_base)?;
-    let mut root = open(tuple);
+    let mut root = open(tuple.data());
     for operation in operations.iter() {
         node::apply(operation, &mut root)?;
     }
-    Ok(write(&root, tuple, format))
+    Ok(write(&root, tuple.data(), format))
 }
 
 /// Like [`update`], but an operation that cannot be applied is left out; `on_error` hears of it.
-/// Malformed operations and failures of the server are errors still.
+/// Malformed operations and failures of the server are errors still. `tuple` is the bytes of one.
 pub fn upsert(
-    tuple: &RawTuple,
+    tuple: &[u8],
     operations: &[u8],
     format: &Format,
     index_base: u32,
@@ -68,12 +68,12 @@ pub fn check(operations: &[u8], format: &Format, index_base: u32) -> Result<()> 
     Operations::decode(operations, format, index_base).map(drop)
 }
 
-fn open(tuple: &RawTuple) -> Array<'_> {
-    Array::open(tuple.data()).expect("a tuple's bytes are an array")
+fn open(tuple: &[u8]) -> Array<'_> {
+    Array::open(tuple).expect("a tuple's bytes are an array")
 }
 
-fn write(root: &Array<'_>, tuple: &RawTuple, format: &Format) -> Vec<u8> {
-    let mut out = Vec::with_capacity(tuple.bsize() + 32);
+fn write(root: &Array<'_>, tuple: &[u8], format: &Format) -> Vec<u8> {
+    let mut out = Vec::with_capacity(tuple.len() + 32);
     root.write(&mut out, format.nodes());
     out
 }
@@ -87,5 +87,5 @@ pub fn fuzz(data: &[u8]) {
         assert!(Tuple::new_runtime(&result).is_ok(), "updates make well-formed tuples");
     }
     // Errors of single operations are expected here.
-    let _ = upsert(&tuple, operations, Format::runtime(), 0, |_| {});
+    let _ = upsert(tuple.data(), operations, Format::runtime(), 0, |_| {});
 }

@@ -188,12 +188,12 @@ fn upsert_leaves_out_what_cannot_be_applied() {
     let tuple = Tuple::new_runtime(&msgpack(r##"[1,"a",3]"##)).expect("a valid tuple");
     let operations = msgpack(r##"[["+",2,1],["+",3,1],["=",9,1],["-",-17,1]]"##);
     let mut errors = 0;
-    let result = upsert(&tuple, &operations, Format::runtime(), 1, |_| errors += 1);
+    let result = upsert(tuple.data(), &operations, Format::runtime(), 1, |_| errors += 1);
     let result = result.expect("client errors are left out");
     assert_eq!(text(&result), r##"[1, "a", 4, null, null, null, null, null, 1]"##);
     assert_eq!(errors, 2);
     let malformed = msgpack(r##"[["?",2,1]]"##);
-    assert!(upsert(&tuple, &malformed, Format::runtime(), 1, |_| ()).is_err());
+    assert!(upsert(tuple.data(), &malformed, Format::runtime(), 1, |_| ()).is_err());
     assert!(check(&malformed, Format::runtime(), 1).is_err());
     assert!(check(&operations, Format::runtime(), 1).is_ok());
 }
