@@ -113,9 +113,9 @@ end
 -- Writes a string; `ttl` is when it expires, nil for never.
 function M.store(client, key, text, ttl)
     if ttl ~= nil then
-        databases[client.database]:replace({key, text, ttl})
+        databases[client.database]:replace_fields(key, text, ttl)
     else
-        databases[client.database]:replace({key, text})
+        databases[client.database]:replace_fields(key, text)
     end
 end
 

@@ -86,9 +86,9 @@ function commands.GET(client, key)
         local ttl = row[3]
         if ttl == nil or ttl > now() then
             stats.hits = stats.hits + 1
-            local value = row[2]
-            if type(value) == 'string' then
-                return value
+            if type(row[2]) == 'string' then
+                -- The field as it stands in the tuple: no Lua string is made of it.
+                return row, 2
             end
             return row_text(row)
         end
@@ -124,10 +124,15 @@ local function set_with_options(client, key, value, ...)
     return OK
 end
 
+-- LuaJIT compiles it, as it does not what takes `...` from outside.
+local function set(client, key, value)
+    databases[client.database]:replace_fields(key, value)
+    return OK
+end
+
 function commands.SET(client, key, value, option, ...)
     if option == nil then
-        databases[client.database]:replace({key, value})
-        return OK
+        return set(client, key, value)
     end
     return set_with_options(client, key, value, option, ...)
 end
@@ -212,7 +217,7 @@ end
 
 local function set_pairs(space, pairs)
     for i = 1, #pairs, 2 do
-        space:replace({pairs[i], pairs[i + 1]})
+        space:replace_fields(pairs[i], pairs[i + 1])
     end
 end
 

@@ -12,6 +12,11 @@ pub enum Clock {
     Realtime,
     /// Time since boot; never goes back.
     Monotonic,
+    /// [`Clock::Realtime`] as of the last tick of the kernel, a few milliseconds ago: reading it
+    /// costs a tenth.
+    RealtimeCoarse,
+    /// [`Clock::Monotonic`] as of the last tick.
+    MonotonicCoarse,
     /// Processor time of the process.
     Process,
     /// Processor time of the calling thread.
@@ -23,13 +28,15 @@ pub fn read(clock: Clock) -> Duration {
     let id = match clock {
         Clock::Realtime => libc::CLOCK_REALTIME,
         Clock::Monotonic => libc::CLOCK_MONOTONIC,
+        Clock::RealtimeCoarse => libc::CLOCK_REALTIME_COARSE,
+        Clock::MonotonicCoarse => libc::CLOCK_MONOTONIC_COARSE,
         Clock::Process => libc::CLOCK_PROCESS_CPUTIME_ID,
         Clock::Thread => libc::CLOCK_THREAD_CPUTIME_ID,
     };
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec for the call to fill.
     let result = unsafe { libc::clock_gettime(id, &raw mut time) };
-    assert_eq!(result, 0, "the four clocks exist on every Linux");
+    assert_eq!(result, 0, "these clocks exist on every Linux");
     Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 

@@ -267,17 +267,33 @@ impl Index {
         }
     }
 
-    /// Ask the cache for what a look-up of a key of one part will need. For batches: call it for
-    /// all keys, then look them up. Any bytes are a key here: the worst is that nothing is gained.
+    /// Ask the cache for what a look-up of a key of one part will need first. For batches: call it
+    /// for all keys, then [`Index::prefetch_tuples`] for all places that it returned, then look the
+    /// keys up. Any bytes are a key here: the worst is that nothing is gained.
     #[inline]
-    pub fn prefetch(&self, key: &[u8]) {
+    pub fn prefetch(&self, key: &[u8]) -> Option<u64> {
         let key_def = &self.options.key_def;
         if !matches!(key_def.parts(), [part] if part.kind.admits(key, false)) {
-            return;
+            return None;
         }
         match &self.kind {
-            Kind::Tree(tree) => tree.prefetch(Key { parts: key, part_count: 1 }),
-            Kind::Hash(hash) => hash.prefetch(key_def.key_hash(key)),
+            Kind::Tree(tree) => {
+                tree.prefetch(Key { parts: key, part_count: 1 });
+                None
+            }
+            Kind::Hash(hash) => {
+                let place = key_def.key_hash(key);
+                hash.prefetch_place(place);
+                Some(place)
+            }
+        }
+    }
+
+    /// Ask the cache for the tuples at a place that [`Index::prefetch`] returned.
+    #[inline]
+    pub fn prefetch_tuples(&self, place: u64) {
+        if let Kind::Hash(hash) = &self.kind {
+            hash.prefetch_items(place);
         }
     }
 

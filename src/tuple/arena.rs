@@ -267,3 +267,15 @@ fn too_large(size: usize) -> Error {
 pub fn is_out_of_memory(error: &Error) -> bool {
     error.is(&error_code::ER_MEMORY_ISSUE)
 }
+
+/// Asks the cache for the line at the address, which may be any.
+#[inline(always)]
+pub fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint to the processor: it neither faults nor changes anything.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(address.cast::<i8>(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}

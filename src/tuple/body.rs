@@ -211,13 +211,7 @@ impl TuplePtr {
     /// Asks the processor to load the head of the tuple, which a batch of look-ups reads soon.
     #[inline]
     pub fn prefetch(self) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: prefetching has no effect but on caches, whatever the address.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
-                self.0.as_ptr().cast(),
-            );
-        }
+        arena::prefetch(self.0.as_ptr().cast());
     }
 }
 

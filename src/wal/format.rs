@@ -222,25 +222,36 @@ impl BlockEncoder {
 
     /// Appends a block with these rows.
     pub fn encode(&mut self, rows: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        if rows.len() < COMPRESS_SIZE_MIN {
+            encode_plain(rows, out);
+            return Ok(());
+        }
         let start = out.len();
         let data = start + BLOCK_HEADER_SIZE;
-        out.resize(data, 0);
-        let is_compressed = rows.len() >= COMPRESS_SIZE_MIN;
-        if is_compressed {
-            out.resize(data + zstd::zstd_safe::compress_bound(rows.len()), 0);
-            let size = self
-                .compressor
-                .compress_to_buffer(rows, &mut out[data..])
-                .map_err(|error| compression_error(&error))?;
-            out.truncate(data + size);
-        } else {
-            out.extend_from_slice(rows);
-        }
-        let header =
-            BlockHeader { is_compressed, size: out.len() - data, checksum: checksum(&out[data..]) };
-        out[start..data].copy_from_slice(&header.encode());
+        out.resize(data + zstd::zstd_safe::compress_bound(rows.len()), 0);
+        let size = self
+            .compressor
+            .compress_to_buffer(rows, &mut out[data..])
+            .map_err(|error| compression_error(&error))?;
+        out.truncate(data + size);
+        fill_header(true, &mut out[start..]);
         Ok(())
     }
+}
+
+/// Appends a block with these rows as they are.
+pub(crate) fn encode_plain(rows: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + BLOCK_HEADER_SIZE, 0);
+    out.extend_from_slice(rows);
+    fill_header(false, &mut out[start..]);
+}
+
+/// Writes the header of a block into the room that was left for it.
+fn fill_header(is_compressed: bool, block: &mut [u8]) {
+    let (header, data) = block.split_at_mut(BLOCK_HEADER_SIZE);
+    let content = BlockHeader { is_compressed, size: data.len(), checksum: checksum(data) };
+    header.copy_from_slice(&content.encode());
 }
 
 /// Tarantool's CRC-32C starts from 0 and does not invert, unlike everyone else's.

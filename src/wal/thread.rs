@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directory::Directory;
 use super::file::{LogFile, system};
-use super::format::{BLOCK_SIZE, BlockEncoder, FileType, MAGIC_END, Meta};
+use super::format::{self, BLOCK_SIZE, BlockEncoder, FileType, MAGIC_END, Meta};
 use super::reader::Reader;
 use super::writer::{Batch, Command, Mode, Options, Report, Rotated, Shared};
 use crate::base::Result;
@@ -50,6 +50,13 @@ pub(super) struct Log {
     blocks: Vec<u8>,
 }
 
+/// Whether large blocks are compressed.
+#[derive(Clone, Copy)]
+enum Compression {
+    On,
+    Off,
+}
+
 impl Log {
     pub fn new(shared: Arc<Shared>, mut directory: Directory, options: &Options) -> Result<Log> {
         // Only to know the newest file; recovery has complained about damage already.
@@ -73,7 +80,7 @@ impl Log {
 
     /// Writes a batch on the calling thread, which is tx, if that takes no more than one call of
     /// the system that is not expected to wait: the file is open, has room and is in order. Else
-    /// gives the batch back, for the thread.
+    /// gives the batch back, for the thread. Blocks are not compressed: tx has no time for that.
     pub fn write_here(&mut self, batch: &mut Batch, vclock: Vclock) -> Option<Report> {
         let is_ready = self.file.as_ref().is_some_and(|file| {
             !file.is_broken() && file.offset() < self.max_size && self.mode == Mode::Write
@@ -82,7 +89,7 @@ impl Log {
             return None;
         }
         std::mem::swap(&mut self.batch, batch);
-        let report = self.write_entries(0..self.batch.ends.len(), vclock);
+        let report = self.write_entries(0..self.batch.ends.len(), vclock, Compression::Off);
         self.batch.clear();
         report
     }
@@ -118,13 +125,18 @@ impl Log {
     }
 
     /// Writes entries of the batch, with which `vclock` is known.
-    fn write_entries(&mut self, entries: Range<usize>, vclock: Vclock) -> Option<Report> {
+    fn write_entries(
+        &mut self,
+        entries: Range<usize>,
+        vclock: Vclock,
+        compression: Compression,
+    ) -> Option<Report> {
         if entries.is_empty() {
             return None;
         }
         let first = self.batch.position(entries.start);
         let last = self.batch.position(entries.end - 1);
-        let result = self.try_write_entries(entries.clone());
+        let result = self.try_write_entries(entries.clone(), compression);
         let growth = self.blocks.len() as u64;
         self.blocks.clear();
         self.blocks.shrink_to(8 << 20);
@@ -157,17 +169,22 @@ impl Log {
 
     /// Writes the entries of the batch from `written` up to `end`, and tells tx.
     fn advance(&mut self, written: &mut usize, end: usize, vclock: Vclock) {
-        let Some(report) = self.write_entries(*written..end.max(*written), vclock) else { return };
+        let entries = *written..end.max(*written);
+        let Some(report) = self.write_entries(entries, vclock, Compression::On) else { return };
         *written = if matches!(report, Report::Lost { .. }) { self.batch.ends.len() } else { end };
         self.shared.report(report);
     }
 
-    fn try_write_entries(&mut self, entries: Range<usize>) -> Result<()> {
+    fn try_write_entries(&mut self, entries: Range<usize>, compression: Compression) -> Result<()> {
         let mut start = self.batch.offset(entries.start);
         for index in entries.clone() {
             let end = self.batch.ends[index];
             if index + 1 == entries.end || end - start >= BLOCK_SIZE {
-                self.encoder.encode(&self.batch.rows[start..end], &mut self.blocks)?;
+                let rows = &self.batch.rows[start..end];
+                match compression {
+                    Compression::On => self.encoder.encode(rows, &mut self.blocks)?,
+                    Compression::Off => format::encode_plain(rows, &mut self.blocks),
+                }
                 start = end;
             }
         }
@@ -214,7 +231,7 @@ impl Log {
         let mut reader = Reader::open_on(&*self.directory.disk(), path)?;
         if reader.meta().start() != self.vclock {
             let message = format!("{}: invalid xlog order", path.display());
-            return Err(super::format::xlog_error(&message));
+            return Err(format::xlog_error(&message));
         }
         while reader.next_row()?.is_some() {}
         let marker = if reader.is_closed() { MAGIC_END.len() as u64 } else { 0 };

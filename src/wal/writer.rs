@@ -42,9 +42,10 @@ use tokio::sync::oneshot;
 
 use super::directory::Directory;
 use super::disk::Disk;
+use super::format::BLOCK_SIZE;
 use super::journal::{Completion, Journal, Room, Source, Ticket, Tickets, assign};
 use super::thread::{self, Log};
-use crate::base::clock;
+use crate::base::clock::{self, Clock};
 use crate::base::{Error, Result};
 use crate::client_error;
 use crate::value::uuid::Uuid;
@@ -281,9 +282,6 @@ struct Tx {
     slow_until: Cell<Option<Instant>>,
 }
 
-/// Batches up to this size may be written by tx. A larger one is worth a wake-up of the thread,
-/// and its compression too much work for tx.
-const WRITTEN_HERE_SIZE_MAX: usize = 32 * 1024;
 /// A write that takes longer has waited for the disk.
 const SLOW_WRITE: Duration = Duration::from_millis(1);
 /// For so long the thread writes everything then.
@@ -411,7 +409,7 @@ fn stopped() -> Error {
 impl Journal for Writer {
     fn submit(&self, rows: &mut [Row<'_>], flags: u8) -> Result<Ticket> {
         let tx = &self.tx;
-        let now = clock::realtime_s();
+        let now = clock::read(Clock::RealtimeCoarse).as_secs_f64();
         let mut inbox = tx.shared.inbox();
         if inbox.rolling_back {
             return Err(client_error!(ER_CASCADE_ROLLBACK));
@@ -426,11 +424,11 @@ impl Journal for Writer {
         batch.ends.push(batch.rows.len());
         batch.last = position;
         let size = (batch.rows.len() - start) as u64;
-        let is_large = batch.rows.len() >= super::format::BLOCK_SIZE;
+        let is_large = batch.rows.len() >= BLOCK_SIZE;
         tx.queued_bytes.set(tx.queued_bytes.get() + size);
         tx.is_unflushed.set(true);
         if is_large {
-            // Enough for a block: the thread works on it while tx goes on.
+            // Enough for a block: worth waking the thread, which works on it while tx goes on.
             tx.shared.start(inbox);
         }
         Ok(Ticket::new(tx.tickets.clone(), tx.clone(), position))
@@ -476,11 +474,7 @@ impl Tx {
             // Busy, it looks again before it sleeps.
             return;
         }
-        if !self.is_deferred.get()
-            || inbox.batch.rows.len() > WRITTEN_HERE_SIZE_MAX
-            || !inbox.commands.is_empty()
-            || self.tickets.is_notifying()
-        {
+        if !self.is_deferred.get() || !inbox.commands.is_empty() || self.tickets.is_notifying() {
             return self.shared.start(inbox);
         }
         let start = Instant::now();

@@ -1,5 +1,6 @@
 -- A row is replaced alike inside a transaction, where nothing has to wait, and outside of one.
 
+local fun = require('fun')
 local tap = require('tap')
 
 box.cfg{}
@@ -70,11 +71,42 @@ local rows = {
     1,
 }
 
-test:plan(#rows + 8)
+local function fields_inside(row)
+    box.atomic(space.replace_fields, space, unpack(row, 1, table.maxn(row)))
+    return row
+end
+
+local function fields_outside(row)
+    space:replace_fields(unpack(row, 1, table.maxn(row)))
+    return row
+end
+
+-- What `replace_fields` leaves behind, or its error.
+local function kept(replace, row)
+    local found = outcome(function(given)
+        replace(given)
+        return box.tuple.new({})
+    end, row)
+    return found.error or found.kept
+end
+
+local lists = fun.iter(rows):filter(function(row)
+    return type(row) == 'table' and getmetatable(row) == nil and row.named == nil
+end):totable()
+
+test:plan(#rows + 2 * #lists + 9)
 
 for number, row in ipairs(rows) do
     test:is_deeply(outcome(inside, row), outcome(outside, row), 'row ' .. number)
 end
+
+for number, row in ipairs(lists) do
+    local expected = kept(outside, row)
+    test:is_deeply(kept(fields_inside, row), expected, 'fields in a transaction ' .. number)
+    test:is_deeply(kept(fields_outside, row), expected, 'fields ' .. number)
+end
+
+test:is(select('#', space:replace_fields('k', 'text')), 0, 'nothing is returned')
 
 -- Compiled code does the same as interpreted code.
 for _, value in ipairs({'text', 7, 1.5}) do

@@ -1,6 +1,7 @@
 //! What is ours: FCALL, CACHE and SESSIONS, scanning, expiry, reloading.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crate::server::Server;
 
@@ -154,19 +155,50 @@ fn the_emulation_serves_alone() {
     assert_eq!(client.command("FCALL CACHE:Get 0 a"), not_found);
 }
 
+/// Adds a command to the running server's file, and returns the file's path and text.
+fn add_command(server: &Server, command: &str) -> (PathBuf, String) {
+    server.wait_for_log("take effect when they are saved");
+    let path = server.folder.path().join("lua/init-redis-emu.lua");
+    let old = std::fs::read_to_string(&path).expect("the file");
+    let place = "local M = {commands = commands}";
+    let new = old.replacen(place, &format!("{command}\n\n{place}"), 1);
+    std::fs::write(&path, &new).expect("a saved file");
+    server.wait_for_log("init-redis-emu.lua: reloaded");
+    (path, new)
+}
+
+/// A tuple and the number of a field are the field's text, in a transaction as well; where that
+/// field is none, the reply is the tuple.
+#[test]
+fn a_field_of_a_tuple_is_a_reply() {
+    let server = Server::start();
+    let mut client = server.connect();
+    add_command(
+        &server,
+        "function commands.FIELD(_, number)
+             return box.tuple.new({'first', 2, 'third'}), tonumber(number)
+         end",
+    );
+    assert_eq!(client.command("FIELD 1"), "\"first\"");
+    assert_eq!(client.command("FIELD 3"), "\"third\"");
+    for number in ["2", "4", "0", "-1", "1.5", "none"] {
+        let reply = client.command(&format!("FIELD {number}"));
+        assert_eq!(reply, "[\"first\", :2, \"third\"]", "field {number}");
+    }
+    client.command("MULTI");
+    client.command("FIELD 3");
+    client.command("GET none");
+    assert_eq!(client.command("EXEC"), "[\"third\", nil]");
+}
+
 /// Saving a file changes the running server and drops no connection.
 #[test]
 fn a_saved_file_is_loaded() {
     let server = Server::start();
     let mut client = server.connect();
     assert_eq!(client.command("SET a 1"), "+OK");
-    let path = server.folder.path().join("lua/init-redis-emu.lua");
-    let old = std::fs::read_to_string(&path).expect("the file");
-    let command = "function commands.GREET(_, name) return 'Hello, ' .. name end\n\n";
-    let place = "local M = {commands = commands}";
-    let new = old.replacen(place, &format!("{command}{place}"), 1);
-    std::fs::write(&path, &new).expect("a saved file");
-    server.wait_for_log("init-redis-emu.lua: reloaded");
+    let command = "function commands.GREET(_, name) return 'Hello, ' .. name end";
+    let (path, new) = add_command(&server, command);
     assert_eq!(client.command("GREET you"), "\"Hello, you\"");
     assert_eq!(client.command("GET a"), "\"1\"");
     std::fs::write(&path, format!("{new}\nthis is not Lua")).expect("a saved file");

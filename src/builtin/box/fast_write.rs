@@ -20,7 +20,7 @@ use super::tuple::keep_result;
 use crate::db::Database;
 use crate::fiber;
 use crate::lua::Module;
-use crate::tuple::RawTuple;
+use crate::tuple::{RawTuple, Tuple};
 use crate::value::mp;
 
 /// Most fields, so that the count is one byte of MessagePack.
@@ -39,6 +39,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .pointer("put_string", put_string as *const c_void)
         .pointer("put_number", put_number as *const c_void)
         .pointer("replace_row", replace_row as *const c_void)
+        .pointer("store_row", store_row as *const c_void)
 }
 
 /// Adds the field with that index; index 0 begins a row.
@@ -67,19 +68,25 @@ extern "C" fn put_number(index: u32, number: f64) {
     });
 }
 
+/// Replaces by the row of so many fields.
+fn replace(space_id: u32, field_count: u32) -> Option<Tuple> {
+    let database = Database::find()?;
+    if field_count > FIELD_COUNT_MAX || fiber::check_slice().is_err() {
+        return None;
+    }
+    ROW.with_borrow_mut(|row| {
+        *row.first_mut()? = SHORT_ARRAY | field_count as u8;
+        database.replace_at_once(space_id, row)
+    })
+}
+
 /// Replaces by the row of so many fields. The result is kept for the caller until the next native
 /// call.
 extern "C" fn replace_row(space_id: u32, field_count: u32) -> *const RawTuple {
-    let Some(database) = Database::find() else { return SLOW };
-    if field_count > FIELD_COUNT_MAX || fiber::check_slice().is_err() {
-        return SLOW;
-    }
-    ROW.with_borrow_mut(|row| {
-        let Some(first) = row.first_mut() else { return SLOW };
-        *first = SHORT_ARRAY | field_count as u8;
-        match database.replace_at_once(space_id, row) {
-            Some(tuple) => keep_result(tuple),
-            None => SLOW,
-        }
-    })
+    replace(space_id, field_count).map_or(SLOW, keep_result)
+}
+
+/// Replaces by the row of so many fields; whether that was done.
+extern "C" fn store_row(space_id: u32, field_count: u32) -> bool {
+    replace(space_id, field_count).is_some()
 }

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering as AtomicOrdering};
 use segment::{SEGMENT_CAPACITY, SegmentPtr, inner_hash};
 
 use super::reclaim::{Reclaimer, ViewToken};
+use crate::tuple::arena::prefetch;
 
 /// Most bits of the directory: far more rows than memory holds, and buckets of a segment go by
 /// other bits.
@@ -142,10 +143,21 @@ impl<I: Identity> Hash<I> {
         table.find(inner_hash(hash), |&other| self.identity.is_equal(other, item)).copied()
     }
 
-    /// Ask the cache for the elements that a look-up of this hash compares. Called for several
-    /// hashes in a row, their waits for the table overlap as well.
+    /// Ask the cache for the place of the handles that a look-up of this hash reads.
     #[inline]
-    pub fn prefetch(&self, hash: u64) {
+    pub fn prefetch_place(&self, hash: u64) {
+        let table = &self.segment(hash).get().table;
+        let none = table.find(inner_hash(hash), |item| {
+            prefetch(std::ptr::from_ref(item).cast());
+            false
+        });
+        debug_assert!(none.is_none());
+    }
+
+    /// Ask the cache for the elements that a look-up of this hash compares. It waits for their
+    /// handles: ask for the places of several hashes first.
+    #[inline]
+    pub fn prefetch_items(&self, hash: u64) {
         let table = &self.segment(hash).get().table;
         let none = table.find(inner_hash(hash), |&item| {
             I::prefetch(item);

@@ -242,21 +242,9 @@ impl<T: Copy> NodePtr<T> {
     #[inline(always)]
     pub(super) fn prefetch_lines(self, lines: usize) {
         for line in 0..lines {
-            prefetch(self.0.as_ptr().cast::<u8>().wrapping_add(line * 64));
+            arena::prefetch(self.0.as_ptr().cast::<u8>().wrapping_add(line * 64));
         }
     }
-}
-
-/// Ask the cache for the line at the address, which may be any.
-#[inline(always)]
-pub(in crate::memtx) fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch is a hint to the processor: it neither faults nor changes anything.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch(address.cast::<i8>(), std::arch::x86_64::_MM_HINT_T0);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 /// What moving entries needs of a leaf and of an inner node alike.

@@ -55,9 +55,9 @@ pub trait Handler {
     /// Executes a request and appends its reply to `out`. May yield.
     fn execute(&mut self, connection: &Connection, request: Request<'_>, out: &mut Vec<u8>);
 
-    /// Says that this request will be executed soon, after others: the time to ask the cache for
-    /// what it will need. Must not yield.
-    fn expect(&mut self, connection: &Connection, request: Request<'_>);
+    /// Says that these requests will be executed soon: the time to ask the cache for what they will
+    /// need. Must not yield.
+    fn expect<'r>(&mut self, connection: &Connection, requests: impl Iterator<Item = Request<'r>>);
 
     /// Begins a batch: from here on changes are submitted to the log without waiting for it.
     fn begin(&mut self);
@@ -356,18 +356,20 @@ impl Connection {
         let mut out = buffer::take();
         let mut written = Vec::new();
         let mut start = 0;
+        window.clear();
+        let mut found = find_requests(parser, window, input, &mut start);
+        handler.expect(self, window.requests(input));
+        if window.len() == 1 {
+            // The cache has nothing else to do meanwhile, unless others read and find theirs.
+            fiber::yield_to_ready();
+        }
         handler.begin();
         loop {
-            window.clear();
-            let found = find_requests(parser, window, input, &mut start);
-            if window.len() > 1 {
-                (0..window.len()).for_each(|at| handler.expect(self, window.request(at, input)));
-            }
             for at in 0..window.len() {
-                self.execute(handler, window.request(at, input), &mut out, &mut written);
                 if self.closing.get() != Closing::No {
                     break;
                 }
+                self.execute(handler, window.request(at, input), &mut out, &mut written);
                 if out.len() >= FLUSH_SIZE {
                     self.settle(handler, &mut out, &mut written);
                     self.write(stream, &mut out)?;
@@ -391,6 +393,9 @@ impl Connection {
                     break;
                 }
             }
+            window.clear();
+            found = find_requests(parser, window, input, &mut start);
+            handler.expect(self, window.requests(input));
         }
         let switches = fiber::switch_count();
         self.settle(handler, &mut out, &mut written);

@@ -90,4 +90,9 @@ impl Window {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         Request::new(&self.arguments[start..self.ends[index]], input)
     }
+
+    /// All of them in order.
+    pub fn requests<'a>(&'a self, input: &'a [u8]) -> impl Iterator<Item = Request<'a>> {
+        (0..self.len()).map(move |index| self.request(index, input))
+    }
 }

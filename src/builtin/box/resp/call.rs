@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::{Handlers, encode};
+use crate::base::clock::{self, Clock};
 use crate::base::error::{Error, Result, Type};
 use crate::base::error_code::{ER_MEMORY_ISSUE, ER_READONLY};
 use crate::base::rate_limit::RateLimit;
@@ -164,6 +165,7 @@ fn run(cx: Context<'_>) -> Result<usize> {
         batch: None,
         time_us: 0,
         key: Vec::new(),
+        places: Vec::new(),
     };
     run_state.connection.run(run_state.stream, &mut handler);
     Ok(0)
@@ -237,6 +239,8 @@ struct LuaHandler<'a> {
     time_us: i64,
     /// A key that was asked for ahead.
     key: Vec<u8>,
+    /// Where the keys of a window are, see [`Handler::expect`].
+    places: Vec<u64>,
 }
 
 impl Handler for LuaHandler<'_> {
@@ -267,18 +271,18 @@ impl Handler for LuaHandler<'_> {
     }
 
     #[inline]
-    fn expect(&mut self, connection: &Connection, request: Request<'_>) {
-        let (Some(space_id), true) = (connection.key_space.get(), request.count() > 1) else {
-            return;
-        };
+    fn expect<'r>(&mut self, connection: &Connection, requests: impl Iterator<Item = Request<'r>>) {
+        let Some(space_id) = connection.key_space.get() else { return };
         let space = Database::find().and_then(|database| database.space(space_id));
-        if let Some(primary) = space.as_ref().and_then(|space| space.primary()) {
+        let primary = space.as_ref().and_then(|space| space.primary());
+        let Some(index) = primary.and_then(|primary| primary.memtx()) else { return };
+        self.places.clear();
+        for request in requests.filter(|request| request.count() > 1) {
             self.key.clear();
             mp::write_str(&mut self.key, request.argument(1));
-            if let Some(store) = primary.memtx() {
-                store.prefetch(&self.key);
-            }
+            self.places.extend(index.prefetch(&self.key));
         }
+        self.places.iter().for_each(|&place| index.prefetch_tuples(place));
     }
 
     fn begin(&mut self) {
@@ -459,7 +463,7 @@ impl LuaHandler<'_> {
     fn call(&mut self, argument_count: i32, connection: &Connection, out: &mut Vec<u8>) {
         let state = self.cx.state();
         // SAFETY: the function and its arguments were pushed; the message handler is in its slot.
-        let status = unsafe { ffi::lua_pcall(state, argument_count, 1, slot::ON_ERROR) };
+        let status = unsafe { ffi::lua_pcall(state, argument_count, 2, slot::ON_ERROR) };
         // Only now: HELLO is answered in the version that it chose.
         let mut writer = Writer::new(out, connection.version.get());
         let is_reply = status == ffi::LUA_OK || encode::is_reply(self.cx, -1);
@@ -468,6 +472,9 @@ impl LuaHandler<'_> {
             return writer.error(error_text(&error).as_bytes());
         }
         let start = writer.position();
+        if status == ffi::LUA_OK && encode::field(self.cx, &mut writer) {
+            return;
+        }
         if let Err(text) = encode::encode(self.cx, &mut writer) {
             writer.truncate(start);
             writer.error(format!("ERR {text}").as_bytes());
@@ -476,11 +483,8 @@ impl LuaHandler<'_> {
 
     fn clock_us(&self) -> i64 {
         let exact = self.handlers.slow_threshold_us.get() < EXACT_THRESHOLD_US;
-        let id = if exact { libc::CLOCK_MONOTONIC } else { libc::CLOCK_MONOTONIC_COARSE };
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a valid timespec for the call to fill.
-        unsafe { libc::clock_gettime(id, &raw mut time) };
-        time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+        let clock = if exact { Clock::Monotonic } else { Clock::MonotonicCoarse };
+        clock::read(clock).as_micros() as i64
     }
 
     /// Reports the request if it took long. One reading of the clock serves as the end of one

@@ -6,6 +6,7 @@
 //! | boolean | boolean |
 //! | number, int64, uint64 | integer if it is whole and fits, else double or big number |
 //! | string | bulk string |
+//! | a tuple and the number of a field | bulk string with the field's text |
 //! | table with items from 1 on, or empty | array |
 //! | other table, or one with `__serialize = 'map'` | map |
 //! | a value made by `resp.status` and its like | what it says |
@@ -20,8 +21,10 @@ use std::ffi::c_void;
 use mlua::ffi;
 
 use crate::base::error::Result;
-use crate::lua::{Context, Reference};
+use crate::builtin::r#box::tuple::LuaTuple;
+use crate::lua::{Context, Kind, Reference};
 use crate::net::resp::reply::Writer;
+use crate::value::mp;
 
 /// Deepest nesting of a reply; deeper ones (cycles) are an error.
 const DEPTH_MAX: u32 = 64;
@@ -54,6 +57,21 @@ pub(super) fn is_reply(cx: Context<'_>, index: i32) -> bool {
         cx.pop(1);
     }
     is_reply
+}
+
+/// Writes the field of a tuple, if the two values on top of the stack are that: a tuple and the
+/// number of a field that is a string. Else takes off the second of them.
+#[inline]
+pub(super) fn field(cx: Context<'_>, out: &mut Writer<'_>) -> bool {
+    let text = cx.integer(-1).filter(|_| cx.kind(-2) == Kind::Cdata).and_then(|number| {
+        let index = u32::try_from(number).ok()?.checked_sub(1)?;
+        mp::Reader::new(LuaTuple::get(cx, -2)?.field(index)?).read_str()
+    });
+    match text {
+        Some(text) => out.bulk(text),
+        None => cx.pop(1),
+    }
+    text.is_some()
 }
 
 /// Writes the value on top of the stack. `Err` says why it cannot be one; what was written until
