@@ -9,6 +9,7 @@ pub mod r#box;
 mod clock;
 pub mod config;
 mod console;
+mod crypto;
 mod datetime;
 pub mod decimal;
 mod digest;
@@ -20,6 +21,7 @@ mod json;
 pub mod loaders;
 pub mod log;
 mod msgpack;
+pub mod popen;
 pub mod process;
 pub mod serializer;
 mod socket;
@@ -49,6 +51,7 @@ static MODULES: &[Builtin] = modules! {
     "compat": None, Some(include_str!("compat.lua"));
     "config": Some(config::open), Some(include_str!("config.lua"));
     "console": Some(console::open), Some(include_str!("console.lua"));
+    "crypto": Some(crypto::open), Some(include_str!("crypto.lua"));
     "csv": None, Some(include_str!("csv.lua"));
     "datetime": Some(datetime::open), Some(include_str!("datetime.lua"));
     "decimal": Some(decimal::open), Some(include_str!("decimal.lua"));
@@ -79,12 +82,14 @@ static MODULES: &[Builtin] = modules! {
     "log": Some(log::open), Some(include_str!("log.lua"));
     "merger": Some(r#box::merger::open), Some(include_str!("box/merger.lua"));
     "msgpack": Some(msgpack::open), Some(include_str!("msgpack.lua"));
+    "msgpackffi": None, Some(include_str!("msgpackffi.lua"));
     "internal.net_box_future": None, Some(include_str!("box/net_box/future.lua"));
     "internal.net_box_space": None, Some(include_str!("box/net_box/space.lua"));
     "internal.net_box_transport": Some(r#box::net_box::open), Some(include_str!("box/net_box/transport.lua"));
     "net.box": None, Some(include_str!("box/net_box.lua"));
     "net.replicaset": None, Some("return require('internal.net.replicaset')");
     "pickle": None, Some(include_str!("pickle.lua"));
+    "popen": Some(popen::open), Some(include_str!("popen.lua"));
     "pwd": None, Some(include_str!("pwd.lua"));
     "resp": Some(r#box::resp::open), Some(include_str!("box/resp.lua"));
     "socket": Some(socket::open), Some(include_str!("socket.lua"));
@@ -99,6 +104,7 @@ static MODULES: &[Builtin] = modules! {
     "uuid": Some(uuid::open), Some(include_str!("uuid.lua"));
     "varbinary": Some(varbinary::open), Some(include_str!("varbinary.lua"));
     "version": None, Some(include_str!("version.lua"));
+    "xlog": Some(r#box::xlog::open), Some(include_str!("box/xlog.lua"));
     "yaml": Some(yaml::open), Some(include_str!("yaml.lua"));
 };
 

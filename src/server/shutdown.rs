@@ -61,6 +61,7 @@ fn close() {
     if let Some(database) = Database::find() {
         database.close();
     }
+    crate::builtin::popen::kill_all();
     fiber::stop();
 }
 

@@ -136,10 +136,12 @@ fn space_id(row: &Row<'_>) -> Option<u64> {
     mp::Reader::new(value).read_uint()
 }
 
-/// A part of a row: how it is called and its value as MessagePack.
-struct Field {
-    name: String,
-    value: Vec<u8>,
+/// A part of a row.
+pub struct Field {
+    /// How it is called.
+    pub name: String,
+    /// Its value as MessagePack.
+    pub value: Vec<u8>,
 }
 
 fn field(name: &str, write: impl FnOnce(&mut Vec<u8>)) -> Field {
@@ -149,7 +151,7 @@ fn field(name: &str, write: impl FnOnce(&mut Vec<u8>)) -> Field {
 }
 
 /// The header's fields in the order in which a Lua table of Tarantool would give them.
-fn header_fields(row: &Row<'_>) -> Vec<Field> {
+pub fn header_fields(row: &Row<'_>) -> Vec<Field> {
     let header = &row.header;
     let mut fields = Vec::with_capacity(8);
     let number = |name: &str, value: u64| field(name, |out| mp::write_uint(out, value));
@@ -187,7 +189,7 @@ fn header_fields(row: &Row<'_>) -> Vec<Field> {
 }
 
 /// Keys and values of the body; those with strange keys are left out.
-fn body_of<'a>(row: &Row<'a>) -> Vec<(u64, &'a [u8])> {
+pub fn body_of<'a>(row: &Row<'a>) -> Vec<(u64, &'a [u8])> {
     let mut reader = mp::Reader::new(row.body);
     let mut parts = Vec::new();
     for _ in 0..reader.read_map_len().unwrap_or(0) {
@@ -199,6 +201,17 @@ fn body_of<'a>(row: &Row<'a>) -> Vec<(u64, &'a [u8])> {
     parts
 }
 
+/// How a key of the body is called, in rows that are changes of data.
+pub fn body_name(row: &Row<'_>, key: u64) -> Option<String> {
+    if !row.header.request_type().is_some_and(kind::is_dml) {
+        return None;
+    }
+    match key::name(key)? {
+        "OPS" => Some("operations".to_owned()),
+        name => Some(name.to_ascii_lowercase()),
+    }
+}
+
 /// The body's fields in the order in which a Lua table of Tarantool would give them.
 fn body_fields(row: &Row<'_>) -> Vec<Field> {
     const ORDER: [u8; 5] = [key::SPACE_ID, key::OPS, key::INDEX_BASE, key::KEY, key::TUPLE];
@@ -208,11 +221,7 @@ fn body_fields(row: &Row<'_>) -> Vec<Field> {
         let rank = |key: u64| ORDER.iter().position(|known| u64::from(*known) == key);
         parts.sort_by_key(|(key, _)| rank(*key).unwrap_or(ORDER.len()));
     }
-    let name_of = |key: u64| match key::name(key) {
-        Some("OPS") if is_dml => "operations".to_owned(),
-        Some(name) if is_dml => name.to_ascii_lowercase(),
-        _ => key.to_string(),
-    };
+    let name_of = |key: u64| body_name(row, key).unwrap_or_else(|| key.to_string());
     parts
         .into_iter()
         .map(|(key, value)| Field { name: name_of(key), value: value.to_vec() })

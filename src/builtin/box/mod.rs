@@ -31,6 +31,7 @@ mod transaction;
 mod trigger;
 mod tuple;
 mod tuple_extension;
+pub(super) mod xlog;
 
 use crate::base::error::Result;
 use crate::base::version;
