@@ -16,7 +16,10 @@ local clock = require('clock')
 local fiber = require('fiber')
 local log = require('log')
 
-local M = {}
+local M = {
+    -- How many rows were collected.
+    collected = 0,
+}
 
 -- Rows deleted in one transaction.
 local BATCH_SIZE = 100
@@ -37,7 +40,8 @@ M.now = now
 -- The space of that name, made if it is missing: in memory, or on disk with engine 'vinyl'.
 function M.space(name, engine)
     local space = box.space[name]
-    if space ~= nil then
+    -- A process that was killed may have left a space without its indexes.
+    if space ~= nil and space.index[0] ~= nil and space.index.ttl ~= nil then
         return space
     end
     space = box.schema.space.create(name, {
@@ -53,7 +57,9 @@ function M.space(name, engine)
     -- Look-ups by key are all there is: a hash takes one step where a tree takes many.
     -- On disk there are only trees.
     local kind = space.engine == 'memtx' and 'HASH' or 'TREE'
-    space:create_index('primary', {type = kind, parts = {{field = 'key'}}, if_not_exists = true})
+    if space.index[0] == nil then
+        space:create_index('primary', {type = kind, parts = {{field = 'key'}}})
+    end
     space:create_index('ttl', {
         unique = false,
         parts = {{field = 'ttl', is_nullable = true, exclude_null = true}},
@@ -173,6 +179,7 @@ function M.collect(space, time_max)
     repeat
         local found = collect_batch(space, BATCH_SIZE)
         total = total + found
+        M.collected = M.collected + found
         if found < BATCH_SIZE then
             return total, false
         end
@@ -187,6 +194,10 @@ local function pause_after(pause, found, more)
         return math.max(pause / 2, PAUSE_MIN)
     end
     return found > 0 and pause or math.min(pause * 2, PAUSE_MAX)
+end
+
+function M.start(previous)
+    M.collected = previous ~= nil and previous.collected or 0
 end
 
 -- Starts a fiber that collects in the space of that name; returns a function that ends it. The

@@ -180,6 +180,46 @@ fn connect_talks_to_a_console() {
 }
 
 #[test]
+fn completion_knows_the_fields_of_a_space() {
+    let script = "\
+box.cfg({work_dir = '.', log_level = 'error'})
+box.schema.space.create('t'):create_index('pk')
+for _, text in ipairs({'box.space.t.eng', 'box.space.t.index.pk.na', 'box.space.t:trunc'}) do
+    print(require('console').completion_handler(text, 0, #text)[1])
+end
+os.exit()";
+    let folder = folder_with(&[("s.lua", script)]);
+    let said = String::from_utf8(run(folder.path(), &["s.lua"]).stdout).expect("text");
+    assert_eq!(said, "box.space.t.engine\nbox.space.t.index.pk.name\nbox.space.t:truncate(\n");
+}
+
+/// What `ps` shows is not cut to the length of the command line.
+#[test]
+fn a_title_has_room() {
+    let title = "a title that is longer than the words which the program was started with";
+    let script = format!(
+        "require('title').update({{custom_title = '{title}'}})
+print(io.open('/proc/self/cmdline'):read('*a'):match('^%Z*'))
+print(os.getenv('HOME'))"
+    );
+    let folder = folder_with(&[("s.lua", &script)]);
+    let said = String::from_utf8(run(folder.path(), &["s.lua"]).stdout).expect("text");
+    assert!(said.contains(title), "{said}");
+    assert!(said.ends_with(&format!("{}\n", folder.path().display())), "{said}");
+}
+
+/// When `start` returns, the application serves.
+#[test]
+fn start_waits_for_the_application() {
+    let script = "require('fiber').sleep(0.5) io.open('served', 'w'):close()";
+    let folder = folder_with(&[("config.yaml", INSTANCE), ("app/main.lua", script)]);
+    let status = run(folder.path(), &["start"]).status;
+    let served = folder.path().join("served").exists();
+    let stopped = run(folder.path(), &["stop"]).status;
+    assert!(status.success() && served && stopped.success(), "{status} {served} {stopped}");
+}
+
+#[test]
 fn sigterm_runs_the_triggers_and_ends_with_success() {
     let script = "\
 require('trigger').set('box.ctl.on_shutdown', 'bad', function() error('bad one') end)

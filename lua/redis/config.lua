@@ -10,6 +10,7 @@ local number = use('redis/number.lua')
 local glob = use('redis/glob.lua')
 local keyspace = use('redis/keyspace.lua')
 local stats = use('redis/stats.lua')
+local expiring = use('expiring.lua')
 local slowlog = use('redis/slowlog.lua')
 local container = use('redis/container.lua').container
 
@@ -184,6 +185,7 @@ end
 
 function subcommands.RESETSTAT()
     stats.reset()
+    expiring.collected = 0
     return resp.OK
 end
 

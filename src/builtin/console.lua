@@ -428,7 +428,8 @@ local function completions(text)
     end
     local count = 0
     for _ = 1, METATABLE_DEPTH_MAX do
-        for name, value in pairs(type(object) == 'table' and object or {}) do
+        -- A metatable may make pairs() go through something else, as that of spaces does.
+        for name, value in next, type(object) == 'table' and object or {} do
             count = count + 1
             if count > ITEM_COUNT_MAX then
                 break
@@ -739,6 +740,18 @@ local function connect(text, uri, timeout, print_push)
     return remote
 end
 
+local function is_quit(line)
+    return line:sub(1, 1) == '\\' and commands[words_of(line:sub(2))[1]] == commands.quit
+end
+
+-- The name of the instance behind a console, for the prompt; nil if it has none yet.
+local function instance_name(remote)
+    local question = 'return type(box.cfg) == "table" and box.info.name or nil'
+    local ok, reply = pcall(remote.eval, remote, question)
+    ok, reply = pcall(yaml.decode, ok and reply or '')
+    return ok and type(reply) == 'table' and type(reply[1]) == 'string' and reply[1] or nil
+end
+
 -- Sends statements of a console to another one from now on.
 local function evaluate_remote(state, line)
     local err
@@ -756,6 +769,9 @@ local function evaluate_remote(state, line)
     end
     if state.ends_with_remote then
         state.running = false
+        if line ~= nil and is_quit(line) then
+            return ''
+        end
     end
     return err and format(state, false, err) or ''
 end
@@ -781,7 +797,8 @@ function M.connect(uri, options)
     end
     state.remote = remote
     state.eval = evaluate_remote
-    state.prompt = ('%s:%s'):format(remote.host, remote.port)
+    state.prompt = state.ends_with_remote and instance_name(remote) or
+        ('%s:%s'):format(remote.host, remote.port)
     state.completion = function(text, from, to)
         local question = ('return require("console").completion_handler(%q, %d, %d)'):format(
             text, from, to)

@@ -26,7 +26,7 @@ pub mod process;
 pub mod serializer;
 mod socket;
 mod tarantool;
-mod title;
+pub mod title;
 mod uri;
 mod utf8;
 pub mod uuid;

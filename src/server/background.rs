@@ -8,7 +8,7 @@
 //! never: these subcommands run without a server
 
 use std::fs;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -61,7 +61,7 @@ pub fn start(selection: &Selection) -> ExitCode {
         let pid = child.id();
         match instance.wait_until_ready(child)? {
             true => println!("{}: started, PID {pid}", instance.name),
-            false => println!("{}: starting (recovery takes long), PID {pid}", instance.name),
+            false => println!("{}: still starting, PID {pid}", instance.name),
         }
         Ok(())
     })
@@ -106,6 +106,9 @@ pub fn status(selection: &Selection) -> ExitCode {
         rows.push([instance.name.clone(), word.to_owned(), pid, console.unwrap_or_default()]);
         Ok(())
     });
+    if rows.len() == 1 {
+        return code;
+    }
     let mut widths = [0; 4];
     for row in &rows {
         for (width, text) in widths.iter_mut().zip(row) {
@@ -233,8 +236,8 @@ impl Background {
         Ok(child)
     }
 
-    /// Waits until the console answers. False when that takes too long; an error, with the end
-    /// of the log, when the process ended.
+    /// Waits until the application runs. False when that takes too long; an error, with the end of
+    /// the log, when the process ended.
     fn wait_until_ready(&self, mut child: Child) -> Result<bool, String> {
         let deadline = Instant::now() + limits::START_WAIT_MAX;
         while Instant::now() < deadline {
@@ -245,7 +248,7 @@ impl Background {
                 return Err(format!("ended at once ({status}); the end of {log}:\n{tail}"));
             }
             let ready = match &self.console {
-                Some(socket) => is_socket(socket) && UnixStream::connect(socket).is_ok(),
+                Some(socket) => is_socket(socket) && is_ready(socket).unwrap_or(false),
                 // Without a console nothing tells; the process lives, which is as much as is known.
                 None => return Ok(false),
             };
@@ -276,6 +279,24 @@ fn names_of_pid_files() -> Vec<String> {
 
 fn is_socket(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+/// Asks the console behind a socket whether the configuration was applied and the application
+/// started.
+fn is_ready(socket: &Path) -> io::Result<bool> {
+    const QUESTION: &[u8] = b"return require('config'):info().status\n";
+    const GREETING_SIZE: usize = 128;
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.read_exact(&mut [0; GREETING_SIZE])?;
+    stream.write_all(QUESTION)?;
+    let mut reply = Vec::new();
+    let mut byte = [0];
+    while !reply.ends_with(b"\n...\n") && stream.read(&mut byte)? > 0 {
+        reply.push(byte[0]);
+    }
+    let reply = String::from_utf8_lossy(&reply);
+    Ok(["ready", "check_warnings", "check_errors"].iter().any(|status| reply.contains(status)))
 }
 
 fn send(pid: i32, signal: Signal) -> io::Result<()> {

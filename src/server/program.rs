@@ -9,11 +9,13 @@ use std::process::ExitCode;
 use super::command_line::{self, Cat, Command, Program};
 use super::{background, check, process, script, world};
 use crate::base::error_injection;
+use crate::builtin::title;
 use crate::config::variable::environment_list;
 use crate::wal::cat;
 
 /// Runs the program with the arguments of the process.
 pub fn run() -> ExitCode {
+    title::reserve();
     world::remember_start_folder();
     for name in error_injection::set_from_environment() {
         eprintln!("LYCOSA_ERROR_INJECTION: there is no fault '{name}'");

@@ -282,3 +282,81 @@ fn arguments_of_fcall_are_json_or_text() {
     assert_eq!(client.command("FCALL CACHE:Set 0 k v x"), "-ERR ttl must be a number of seconds");
     assert_eq!(client.command("FCALL SESSIONS:Get 0 \"\""), "-ERR a session id must not be empty");
 }
+
+/// A process that is killed at its first start may leave a space without its indexes.
+#[test]
+fn a_half_made_space_is_completed() {
+    let server = Server::start();
+    let mut client = server.connect();
+    server.wait_for_log("take effect when they are saved");
+    let path = server.folder.path().join("lua/init-sessions.lua");
+    let old = std::fs::read_to_string(&path).expect("the file");
+    let head = "local broken = box.space.sessions.index.ttl
+if broken ~= nil then broken:drop() end
+function has_ttl() return box.space.sessions.index.ttl ~= nil end
+export('has_ttl', 'read')
+";
+    std::fs::write(&path, format!("{head}{old}")).expect("a saved file");
+    server.wait_for_log("init-sessions.lua: reloaded");
+    assert_eq!(client.command("FCALL has_ttl 0"), ":1");
+}
+
+/// The fields that monitoring reads.
+#[test]
+fn info_has_the_fields_of_tools() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.command("SET gone 1 PX 1");
+    while client.command("DBSIZE") != ":0" {
+        std::thread::yield_now();
+    }
+    client.command("MULTI");
+    client.command("SET a 1");
+    client.command("INFO");
+    let info = client.command("EXEC");
+    let number = |name: &str| {
+        let rest = info.split_once(&format!("\\n{name}:")).map(|(_, rest)| rest);
+        let digits = rest.and_then(|rest| rest.split_once("\\r")).map(|(digits, _)| digits);
+        digits.and_then(|digits| digits.parse::<f64>().ok())
+    };
+    for name in [
+        "redis_version",
+        "process_id",
+        "uptime_in_seconds",
+        "connected_clients",
+        "maxclients",
+        "blocked_clients",
+        "used_memory",
+        "used_memory_rss",
+        "used_memory_peak",
+        "used_memory_lua",
+        "maxmemory",
+        "mem_fragmentation_ratio",
+        "loading",
+        "rdb_changes_since_last_save",
+        "rdb_bgsave_in_progress",
+        "rdb_last_save_time",
+        "aof_enabled",
+        "total_connections_received",
+        "total_commands_processed",
+        "instantaneous_ops_per_sec",
+        "total_net_input_bytes",
+        "total_net_output_bytes",
+        "rejected_connections",
+        "expired_keys",
+        "evicted_keys",
+        "keyspace_hits",
+        "keyspace_misses",
+        "connected_slaves",
+        "master_repl_offset",
+        "used_cpu_sys",
+        "used_cpu_user",
+        "cluster_enabled",
+    ] {
+        let is_text = name == "redis_version";
+        assert!(is_text || number(name).is_some(), "{name} in {info}");
+    }
+    assert_eq!(number("expired_keys"), Some(1.0));
+    assert!(number("used_memory_rss") > Some(1e6) && number("used_cpu_user") >= Some(0.0));
+    assert!(info.contains("db0:keys=1,expires=0"), "{info}");
+}
