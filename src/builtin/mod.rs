@@ -62,6 +62,7 @@ static MODULES: &[Builtin] = modules! {
     "fio": Some(fio::open), Some(include_str!("fio.lua"));
     "fun": None, Some(include_str!("fun.lua"));
     "help": None, Some(include_str!("help.lua"));
+    "http.client": Some(r#box::http_client::open), Some(include_str!("box/http_client.lua"));
     "iconv": Some(iconv::open), Some(include_str!("iconv.lua"));
     "internal.argparse": None, Some(include_str!("argparse.lua"));
     "internal.config_roles": None, Some(include_str!("config_roles.lua"));
@@ -70,6 +71,9 @@ static MODULES: &[Builtin] = modules! {
     "internal.env": None, Some(include_str!("env.lua"));
     "internal.loaders": Some(loaders::open), Some(include_str!("loaders.lua"));
     "internal.luasocket": None, Some(include_str!("luasocket.lua"));
+    "internal.metrics.collector": None, Some(include_str!("metrics/collector.lua"));
+    "internal.metrics.default": None, Some(include_str!("metrics/default.lua"));
+    "internal.metrics.quantile": None, Some(include_str!("metrics/quantile.lua"));
     "internal.msgpack_object": Some(msgpack::open_object), Some(include_str!("msgpack_object.lua"));
     "internal.net.replicaset": None, Some(include_str!("box/net_replicaset.lua"));
     "internal.string": None, Some(include_str!("string.lua"));
@@ -81,6 +85,10 @@ static MODULES: &[Builtin] = modules! {
     "key_def": Some(r#box::key_def::open), Some(include_str!("box/key_def.lua"));
     "log": Some(log::open), Some(include_str!("log.lua"));
     "merger": Some(r#box::merger::open), Some(include_str!("box/merger.lua"));
+    "metrics": None, Some(include_str!("metrics.lua"));
+    "metrics.plugins.graphite": None, Some(include_str!("metrics/graphite.lua"));
+    "metrics.plugins.json": None, Some(include_str!("metrics/json.lua"));
+    "metrics.plugins.prometheus": None, Some(include_str!("metrics/prometheus.lua"));
     "msgpack": Some(msgpack::open), Some(include_str!("msgpack.lua"));
     "msgpackffi": None, Some(include_str!("msgpackffi.lua"));
     "internal.net_box_future": None, Some(include_str!("box/net_box/future.lua"));

@@ -128,6 +128,17 @@ impl Stream {
         Ok(stream)
     }
 
+    /// Makes the plain stream one of TLS, with the server of that name: shake hands next.
+    pub fn start_session(
+        &mut self,
+        tls: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<()> {
+        let session = ClientConnection::new(tls, name).map_err(broken)?.into();
+        self.tls = Some(Box::new(Tls { session: RefCell::new(session), taken: Cell::new(0) }));
+        Ok(())
+    }
+
     /// Takes a socket that is connected already.
     pub fn adopt(socket: OwnedFd) -> io::Result<Stream> {
         Stream::new(socket.into(), None)

@@ -9,6 +9,7 @@ local MB = 1024 * 1024
 --   'iproto' it is about the server of the binary protocol
 --   'security' it is about those who log in, or about what is left of them
 --   'log'    the module log applies it; 'title' likewise
+--   'metrics' it is handed to metrics.cfg
 --   'keep'   the value is only remembered: what it controls reads box.cfg
 --   nil      it takes effect at start only
 -- Names, types and defaults are Tarantool's.
@@ -117,7 +118,7 @@ local OPTIONS = {
     txn_isolation = {'string, number', 'best-effort', 'set'},
     memtx_sort_threads = {'number'},
     memtx_use_sort_data = {'boolean', false, 'keep'},
-    metrics = {'table', nil, 'keep'},
+    metrics = {'table', {include = 'all', exclude = {}, labels = {}}, 'metrics'},
 }
 
 -- What later versions will do and this one cannot: asking for it is an error, not a silence.
@@ -324,6 +325,8 @@ local function apply(name, value)
         set_log({[name] = value})
     elseif how == 'title' then
         set_title({[name] = value})
+    elseif how == 'metrics' then
+        require('metrics').cfg(value)
     elseif name == 'listen' then
         box.internal.iproto.listen(value)
     end
@@ -388,6 +391,7 @@ local function start(cfg)
     current = full
     show()
     set_iproto_limits()
+    apply('metrics', full.metrics)
     if full.listen ~= nil then
         box.internal.iproto.listen(full.listen)
     end

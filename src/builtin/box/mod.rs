@@ -16,6 +16,7 @@ mod error;
 mod fast;
 mod fast_write;
 mod host;
+pub(super) mod http_client;
 mod info;
 mod iproto;
 pub(super) mod key_def;

@@ -12,6 +12,9 @@
 mod cipher;
 mod key;
 mod pem;
+mod web;
+
+pub use web::Web;
 
 use std::sync::Arc;
 
