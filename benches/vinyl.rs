@@ -114,7 +114,7 @@ fn load(store: &Store, index: &Arc<Generation>, count: u64) -> Duration {
         let writes: Vec<_> = writes.collect();
         lsn += 1;
         let start = Instant::now();
-        store.submit(Position::Row { replica_id: 1, lsn }, writes);
+        store.submit(Position::Rows([(1, lsn), (0, 0)]), writes);
         busy += start.elapsed();
         store.wait_room(Duration::from_secs(60)).expect("room");
         fiber::yield_now();

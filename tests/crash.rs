@@ -15,3 +15,5 @@ mod damage;
 mod foreign;
 #[path = "crash/kill.rs"]
 mod kill;
+#[path = "crash/vinyl.rs"]
+mod vinyl;

@@ -220,11 +220,10 @@ impl Database {
                 return Ok(None);
             }
             let ticket = journal.submit(&mut rows, flags)?;
-            if let Some(last) = rows.last() {
-                let (replica_id, lsn) = (last.header.replica_id, last.header.lsn);
-                let signature = journal.vclock().signature();
-                transaction.set_place(Place { replica_id, lsn, signature });
-            }
+            let signature = journal.vclock().signature();
+            let mut place = Place { signature, ..Place::default() };
+            rows.iter().for_each(|row| place.note(row.header.replica_id, row.header.lsn));
+            transaction.set_place(place);
             Ok(Some(ticket))
         })
     }

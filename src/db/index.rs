@@ -199,7 +199,13 @@ impl Index {
     pub fn bsize(&self) -> usize {
         match &self.structure {
             Structure::Memtx(store) => store.borrow().bsize(),
-            Structure::Vinyl(index) => index.overlay_size().1 as usize,
+            Structure::Vinyl(index) => {
+                let (page_index, filters) = index.generation().pinned_sizes();
+                // Rows of the primary index are the tuples.
+                let rows = if self.id() == 0 { 0 } else { index.generation().disk_size() };
+                let memory = index.generation().memory_size().max(index.overlay_size().1);
+                (page_index + filters + rows + memory) as usize
+            }
         }
     }
 

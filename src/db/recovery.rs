@@ -160,6 +160,7 @@ impl Database {
             replay.apply_file(&mut reader, &mut vclock)?;
             tell_skipped(&reader);
         }
+        self.check_vinyl_ahead(&vclock)?;
         self.host().starting(Step::LogRecovered);
         self.build_secondary_indexes()?;
         self.drop_lost_trees(vclock.signature());

@@ -101,17 +101,17 @@ impl<'d> Replay<'d> {
     }
 
     fn apply_rows(&mut self, transaction: &Transaction<'_>, vclock: &Vclock) -> Result<()> {
-        // The signature of the vclock with the whole transaction.
-        let signature = {
-            let mut after = *vclock;
-            for header in transaction.headers() {
-                let id = header.replica_id;
-                if id < REPLICA_COUNT_MAX && header.lsn > after.get(id) {
-                    after.set(id, header.lsn);
-                }
+        // Where the whole transaction stands.
+        let mut place = Place::default();
+        let mut after = *vclock;
+        for header in transaction.headers() {
+            let id = header.replica_id;
+            if id < REPLICA_COUNT_MAX && header.lsn > after.get(id) {
+                after.set(id, header.lsn);
+                place.note(id, header.lsn);
             }
-            after.signature()
-        };
+        }
+        place.signature = after.signature();
         let mut is_begun = false;
         for row in transaction.rows() {
             let id = row.header.replica_id;
@@ -129,7 +129,7 @@ impl<'d> Replay<'d> {
             if self.is_on_disk(&row)? && self.db.has_vinyl_row(replica_id, lsn) {
                 continue;
             }
-            self.db.set_recovery_place(Place { replica_id, lsn, signature });
+            self.db.set_recovery_place(place);
             if !is_begun && transaction.count() > 1 {
                 // What it takes is not limited: it has committed once.
                 let timeout = Some(std::time::Duration::MAX);

@@ -239,7 +239,9 @@ impl Space {
     /// Bytes of all tuples (`space:bsize()`).
     pub fn bsize(&self) -> usize {
         if let Some(index) = self.primary().and_then(|primary| primary.vinyl()) {
-            return index.generation().disk_size() as usize + index.overlay_size().1 as usize;
+            // What is not applied yet is in one of both.
+            let memory = index.generation().memory_size().max(index.overlay_size().1);
+            return (index.generation().disk_size() + memory) as usize;
         }
         self.shared.bytes.get()
     }

@@ -133,17 +133,24 @@ pub struct Transaction {
     engine: Cell<Option<Engine>>,
     /// Its part in vinyl.
     vinyl: RefCell<Option<Rc<vinyl::Transaction>>>,
-    /// Where its last row stands in the log, once it was submitted.
+    /// Where its last rows stand in the log, once it was submitted.
     place: Cell<Place>,
 }
 
-/// Where the last row of a transaction stands in the log.
+/// Where the last rows of a transaction stand in the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
-    pub replica_id: u32,
-    pub lsn: i64,
-    /// Signature of the vclock with it.
+    /// Replica id and LSN of the last replicated row and of the last local one.
+    pub rows: [(u32, i64); 2],
+    /// Signature of the vclock with them.
     pub signature: i64,
+}
+
+impl Place {
+    /// Notes a row.
+    pub fn note(&mut self, replica_id: u32, lsn: i64) {
+        self.rows[usize::from(replica_id == 0)] = (replica_id, lsn);
+    }
 }
 
 impl Transaction {
@@ -347,7 +354,7 @@ impl Transaction {
         self.vinyl.borrow_mut().take()
     }
 
-    /// Where its last row stands in the log.
+    /// Where its last rows stand in the log.
     pub(crate) fn place(&self) -> Place {
         self.place.get()
     }

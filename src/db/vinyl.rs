@@ -153,6 +153,28 @@ impl Database {
         Err(client_error!(ER_INVALID_VYLOG_FILE, details))
     }
 
+    /// Refuses a store that has more than the log, whose end was lost: what is written next would get the
+    /// same places in the log, and recovery would pass it over.
+    pub(super) fn check_vinyl_ahead(&self, log: &Vclock) -> Result<()> {
+        let Some(engine) = self.find_vinyl() else { return Ok(()) };
+        let vclock = engine.store().vclock();
+        let Some((replica_id, lsn)) = vclock.iter().find(|&(id, lsn)| lsn > log.get(id)) else {
+            return Ok(());
+        };
+        let dir = self.options().vinyl_options().dir;
+        let details = format!(
+            "{} has changes up to {replica_id}:{lsn}, the log ends at {replica_id}:{}: its end is lost",
+            dir.display(),
+            log.get(replica_id)
+        );
+        let error = client_error!(ER_INVALID_VYLOG_FILE, details);
+        if !self.options().force_recovery {
+            return Err(error);
+        }
+        tracing::error!("{error}; ignored by force_recovery");
+        Ok(())
+    }
+
     /// Deletes a tree that was not made in the end, by and by.
     pub(crate) fn abandon_tree(&self, tree: Arc<vinyl::Generation>) {
         let Some(engine) = self.find_vinyl() else { return };
@@ -190,8 +212,9 @@ impl Database {
     pub(super) fn commit_vinyl(&self, transaction: &Transaction) {
         let Some(vinyl) = transaction.take_vinyl() else { return };
         let Some(engine) = self.find_vinyl() else { return };
-        let Place { replica_id, lsn, .. } = transaction.place();
-        let position = if lsn == 0 { Position::None } else { Position::Row { replica_id, lsn } };
+        let Place { rows, .. } = transaction.place();
+        let is_logged = rows.iter().any(|(_, lsn)| *lsn != 0);
+        let position = if is_logged { Position::Rows(rows) } else { Position::None };
         engine.commit(&vinyl, position);
     }
 

@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use crate::base::error::Result;
+use crate::memtx::IteratorType;
 use crate::vinyl;
 
 use super::access;
@@ -15,7 +16,11 @@ use super::database::Database;
 use super::user::privilege;
 
 /// Names and figures.
-pub type Figures = Vec<(&'static str, u64)>;
+pub type Figures = Vec<(&'static str, f64)>;
+
+fn figures(counts: Vec<(&'static str, u64)>) -> Figures {
+    counts.into_iter().map(|(name, count)| (name, count as f64)).collect()
+}
 
 impl Database {
     /// What `box.stat.vinyl()` shows, once a space has needed the engine.
@@ -24,8 +29,10 @@ impl Database {
         let (activity, usage) = (engine.activity(), engine.usage());
         let store = engine.store().statistics();
         let work = engine.store().work();
-        let data = engine.store().generations().iter().map(|tree| tree.disk_size()).sum();
-        Some(vec![
+        let trees = engine.store().generations();
+        let data = trees.iter().map(|tree| tree.disk_size()).sum();
+        let pinned: Vec<_> = trees.iter().map(|tree| tree.pinned_sizes()).collect();
+        Some(figures(vec![
             ("tx.commit", activity.commits.get()),
             ("tx.rollback", activity.rollbacks.get()),
             ("tx.conflict", activity.conflicts.get()),
@@ -35,15 +42,19 @@ impl Database {
             ("tx.read_views", usage.read_views),
             ("memory.level0", store.memory_used),
             ("memory.tuple_cache", store.cache_size),
+            ("memory.page_index", pinned.iter().map(|(page_index, _)| page_index).sum()),
+            ("memory.bloom_filter", pinned.iter().map(|(_, filters)| filters).sum()),
             ("disk.data", data),
             ("scheduler.tasks_inprogress", work.active),
             ("scheduler.tasks_completed", work.completed),
             ("scheduler.compaction_time", work.compaction_time.as_secs()),
             ("scheduler.dump_queue", work.waiting_flushes),
+            ("scheduler.dump_count", work.dump_count),
+            ("scheduler.dump_input", work.dump_size),
             ("regulator.blocked_writers", self.vinyl.waiting.get()),
             ("quota.used", store.memory_used),
             ("quota.limit", store.memory_limit),
-        ])
+        ]))
     }
 
     /// What `index:stat()` shows; `None` of an index in memory. Yields.
@@ -53,7 +64,7 @@ impl Database {
         let store = engine.store().measure(index.generation());
         let (changes, change_bytes) = index.overlay_size();
         let counters = index.counters();
-        Ok(Some(vec![
+        let mut found = figures(vec![
             ("rows", store.disk_rows + store.memory_rows + changes),
             ("bytes", store.disk_size + store.memory_size + change_bytes),
             ("lookup", counters.lookups.get()),
@@ -74,15 +85,26 @@ impl Database {
             ("disk.statement.deletes", store.disk_tombstones),
             ("range_count", store.table_count),
             ("run_count", store.run_count),
-        ]))
+        ]);
+        let shares = [
+            ("latency.p50", 50),
+            ("latency.p75", 75),
+            ("latency.p90", 90),
+            ("latency.p95", 95),
+            ("latency.p99", 99),
+        ];
+        found.extend(shares.map(|(name, share)| (name, counters.latency.percentile(share))));
+        Ok(Some(found))
     }
 
     /// Merges what an index on disk has; nothing for one in memory. Yields.
     pub fn compact_index(&self, space_id: u32, index_id: u32) -> Result<()> {
-        match self.disk_index(space_id, index_id)? {
-            Some(index) => self.vinyl()?.store().compact(index.generation()),
-            None => Ok(()),
+        let Some(index) = self.disk_index(space_id, index_id)? else { return Ok(()) };
+        if index_id != 0 {
+            // Who comes by stale rows has them deleted.
+            self.count(space_id, index_id, &[0x90], IteratorType::All)?;
         }
+        self.vinyl()?.store().compact(index.generation())
     }
 
     /// Starts counting over (`box.stat.reset`).

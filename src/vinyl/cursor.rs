@@ -19,6 +19,7 @@
 use std::collections::VecDeque;
 use std::ops::Bound;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::engine::Engine;
 use super::index::{Found, Index};
@@ -139,7 +140,9 @@ impl Reader {
         }
         let snapshot = snapshot.unwrap_or_else(|| store.snapshot());
         let _pin = self.engine.pin(snapshot.sequence());
+        let start = Instant::now();
         let row = store.get(index.generation(), Some(&snapshot), key)?;
+        index.counters().latency.add(start.elapsed());
         self.check()?;
         self.settle(index, key, row)
     }
@@ -314,6 +317,7 @@ impl Cursor {
             let is_exact = view.is_some_and(|view| view.is_exact());
             let _pin = engine.pin(snapshot.sequence());
             let (generation, count) = (self.index.generation(), self.row_count);
+            let start = Instant::now();
             let rows = engine.store().scan(
                 generation,
                 Some(&snapshot),
@@ -327,6 +331,7 @@ impl Cursor {
                 let found = engine.store().get_many(primary.generation(), Some(&snapshot), &keys);
                 self.primary_rows = found?.into();
             }
+            self.index.counters().latency.add(start.elapsed());
             self.rows = rows.into();
             self.sequence = snapshot.sequence();
             self.is_exact = is_exact;
@@ -434,8 +439,25 @@ impl Tuples {
             let index = &self.cursor.index;
             match found {
                 Some(tuple) if key::of_data(index.def(), &tuple) == key => return Ok(Some(tuple)),
-                _ => index.counters().skipped.set(index.counters().skipped.get() + 1),
+                _ => {
+                    index.counters().skipped.set(index.counters().skipped.get() + 1);
+                    self.discard(primary, &key, &row);
+                }
             }
+        }
+    }
+
+    /// Has the row deleted that turned out to be stale, if it is so for everybody who reads the newest state:
+    /// nothing has happened to both keys that the snapshot may not show.
+    fn discard(&self, primary: &Index, key: &Bytes, primary_key: &Bytes) {
+        let Cursor { reader, index, sequence, .. } = &self.cursor;
+        let (engine, store) = (&reader.engine, reader.engine.store());
+        let is_in_view = reader.transaction.as_ref().is_some_and(|one| one.view().is_some());
+        let is_newest = !is_in_view && *sequence >= engine.floor();
+        let is_settled = index.is_settled(key) && primary.is_settled(primary_key);
+        let is_own = reader.own(index, key).is_some() || reader.own(primary, primary_key).is_some();
+        if is_newest && is_settled && !is_own && store.check().is_ok() {
+            store.discard(index.generation(), key);
         }
     }
 }

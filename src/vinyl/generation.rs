@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use fjall::Keyspace;
+use fjall::{AbstractTree, Keyspace};
 
 /// First byte of a generation's key in `meta`.
 pub(super) const RECORD_PREFIX: u8 = b'g';
@@ -75,6 +75,20 @@ impl Generation {
     /// About how many rows there are: versions that were not merged yet count each.
     pub fn row_count(&self) -> u64 {
         self.tree().map_or(0, |tree| tree.approximate_len() as u64)
+    }
+
+    /// Bytes of what was written and is not in files yet, as far as it is the newest.
+    pub fn memory_size(&self) -> u64 {
+        self.tree().map_or(0, |tree| tree.tree.active_memtable().size())
+    }
+
+    /// Bytes that indexes of blocks, and filters, have in memory.
+    pub fn pinned_sizes(&self) -> (u64, u64) {
+        let of = |tree: &Keyspace| {
+            let tree = &tree.tree;
+            (tree.pinned_block_index_size() as u64, tree.pinned_filter_size() as u64)
+        };
+        self.tree().map_or((0, 0), of)
     }
 
     /// Bytes of its files.

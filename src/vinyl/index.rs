@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Bytes, Change, Generation, Range, Resolve};
+use super::{Bytes, Change, Generation, Latency, Range, Resolve};
 use crate::tuple::KeyDef;
 
 /// What one transaction did to a key.
@@ -55,12 +55,15 @@ pub struct Counters {
     pub written_bytes: Cell<u64>,
     /// Rows that turned out to be stale.
     pub skipped: Cell<u64>,
+    /// How long reads took that went to the disk.
+    pub latency: Latency,
 }
 
 impl Counters {
     /// Starts over.
     pub fn reset(&self) {
-        let Counters { lookups, rows, bytes, written_rows, written_bytes, skipped } = self;
+        let Counters { lookups, rows, bytes, written_rows, written_bytes, skipped, latency } = self;
+        latency.reset();
         for counter in [lookups, rows, bytes, written_rows, written_bytes, skipped] {
             counter.set(0);
         }
@@ -73,6 +76,8 @@ pub struct Index {
     /// The parts that order it, those of the primary key included.
     def: Rc<KeyDef>,
     overlay: RefCell<BTreeMap<Bytes, SmallVec<[Version; 1]>>>,
+    /// Bytes of its changes, and of the key for each.
+    overlay_bytes: Cell<u64>,
     counters: Counters,
     /// How upserts become rows, by what `db` distinguishes there.
     resolve: RefCell<Option<((u16, u32), Resolve)>>,
@@ -89,7 +94,7 @@ impl Index {
     pub fn new(generation: Arc<Generation>, def: Rc<KeyDef>) -> Index {
         let counters = Counters::default();
         let (overlay, resolve) = (RefCell::default(), RefCell::default());
-        Index { generation, def, overlay, counters, resolve }
+        Index { generation, def, overlay, overlay_bytes: Cell::new(0), counters, resolve }
     }
 
     /// Where the store keeps it.
@@ -129,15 +134,22 @@ impl Index {
 
     /// How many keys have changes that the store may not show yet, and their bytes.
     pub fn overlay_size(&self) -> (u64, u64) {
-        let overlay = self.overlay.borrow();
-        let bytes = overlay.iter().map(|(key, versions)| {
-            key.len() + versions.iter().map(|version| version.change.size()).sum::<usize>()
-        });
-        (overlay.len() as u64, bytes.sum::<usize>() as u64)
+        (self.overlay.borrow().len() as u64, self.overlay_bytes.get())
+    }
+
+    fn account(&self, key: &[u8], come: Option<&Change>, gone: Option<&Change>) {
+        let size = |change: Option<&Change>| change.map_or(0, |it| (key.len() + it.size()) as u64);
+        self.overlay_bytes.set(self.overlay_bytes.get() + size(come) - size(gone));
+    }
+
+    /// Whether there are no changes of a key.
+    pub(super) fn is_settled(&self, key: &[u8]) -> bool {
+        !self.overlay.borrow().contains_key(key)
     }
 
     /// Adds what the transaction prepared last did to a key.
     pub(super) fn prepare(&self, key: &Bytes, prepared: u64, change: Change) {
+        self.account(key, Some(&change), None);
         let mut overlay = self.overlay.borrow_mut();
         overlay.entry(key.clone()).or_default().push(Version { prepared, change });
     }
@@ -146,7 +158,10 @@ impl Index {
     pub(super) fn take_back(&self, key: &Bytes, prepared: u64) {
         let mut overlay = self.overlay.borrow_mut();
         let Some(versions) = overlay.get_mut(key) else { return };
-        versions.retain(|version| version.prepared != prepared);
+        while versions.last().is_some_and(|version| version.prepared == prepared) {
+            let gone = versions.pop();
+            self.account(key, None, gone.as_ref().map(|version| &version.change));
+        }
         if versions.is_empty() {
             overlay.remove(key);
         }
@@ -157,11 +172,15 @@ impl Index {
         let mut overlay = self.overlay.borrow_mut();
         let Some(versions) = overlay.get_mut(key) else { return };
         let known = versions.partition_point(|version| version.prepared <= upto);
-        if known == versions.len() {
+        // Not one by one: a key may have thousands.
+        if known * 2 < versions.len() {
+            return;
+        }
+        for version in versions.drain(..known) {
+            self.account(key, None, Some(&version.change));
+        }
+        if versions.is_empty() {
             overlay.remove(key);
-        } else if known * 2 >= versions.len() {
-            // Not one by one: a key may have thousands.
-            versions.drain(..known);
         }
     }
 
@@ -179,7 +198,9 @@ impl Index {
         let Some(versions) = overlay.get_mut(key) else { return };
         let newest = versions.iter_mut().rev().find(|version| version.prepared <= upto);
         if let Some(Version { change: change @ Change::Upsert(_), .. }) = newest {
-            *change = Change::Put(row.clone());
+            let kept = Change::Put(row.clone());
+            self.account(key, Some(&kept), Some(change));
+            *change = kept;
         }
     }
 

@@ -33,7 +33,7 @@ fn delete(generation: &Arc<Generation>, key: &str) -> Write {
 }
 
 fn row(lsn: i64) -> Position {
-    Position::Row { replica_id: 1, lsn }
+    Position::Rows([(1, lsn), (0, 0)])
 }
 
 fn vclock(lsn: i64) -> Vclock {

@@ -33,11 +33,11 @@ use crate::xrow::Vclock;
 const NAP: Duration = Duration::from_millis(1);
 /// Naps without work after which it goes to sleep.
 const NAP_COUNT_MAX: u32 = 100;
-/// How long it naps while somebody still reads what was deleted.
-const DYING_NAP: Duration = Duration::from_secs(1);
+/// How long it naps while somebody still reads what was deleted, or tables are being merged.
+const UPKEEP_NAP: Duration = Duration::from_secs(1);
 /// Changes of a batch.
 const BATCH_COUNT_MAX: usize = 4096;
-/// Bytes of changes after which the sizes of memory tables are looked at.
+/// Bytes of changes after which the sizes of memory tables are looked at, if the quota is not small.
 const ROTATION_CHECK_SIZE: u64 = 1024 * 1024;
 /// Unmerged tables of a tree above which changes wait; fjall stalls at 20.
 const RUN_COUNT_MAX: usize = 16;
@@ -93,15 +93,11 @@ impl Write {
 /// Where in the log a submission stands.
 #[derive(Clone, Copy, Debug)]
 pub enum Position {
-    /// Not in the log: rows of an index that is being built.
+    /// Not in the log: rows of an index that is being built, and what nobody sees.
     None,
-    /// Its last row.
-    Row {
-        /// Whose row.
-        replica_id: u32,
-        /// Its LSN.
-        lsn: i64,
-    },
+    /// Its last rows, each with the number of its replica and its LSN: one that is replicated and one that
+    /// is local. LSN 0: there is none.
+    Rows([(u32, i64); 2]),
 }
 
 pub(super) enum Command {
@@ -118,6 +114,8 @@ pub(super) enum Command {
     Advance(Box<Vclock>),
     /// A snapshot is wanted of what is submitted up to here, and nothing else.
     Mark(Arc<OnceLock<fjall::Snapshot>>),
+    /// Somebody waits for the quota: tables of memory are to be written out if that helps.
+    Relieve,
     /// A generation's record, as it is now.
     Record {
         key: [u8; 9],
@@ -147,6 +145,9 @@ pub(super) struct Shared {
     pub memory: AtomicU64,
     /// Generations whose memory tables may be rotated.
     pub generations: Mutex<HashMap<u64, Arc<Generation>>>,
+    /// Tables of memory that were handed over to be written, and their bytes.
+    pub dump_count: AtomicU64,
+    pub dump_size: AtomicU64,
     /// Deleted generations that somebody still reads: tx must not be the last one.
     dying: Mutex<Vec<Arc<Generation>>>,
 }
@@ -165,6 +166,8 @@ impl Shared {
             failure: OnceLock::new(),
             memory: AtomicU64::new(memory),
             generations: Mutex::default(),
+            dump_count: AtomicU64::new(0),
+            dump_size: AtomicU64::new(0),
             dying: Mutex::default(),
         }
     }
@@ -214,9 +217,18 @@ impl Shared {
         self.woken.notify_one();
     }
 
+    /// Has the table of memory of a tree, of this size, written to disk.
+    fn rotate(&self, keyspace: &Keyspace, size: u64) -> fjall::Result<()> {
+        if keyspace.rotate_memtable()? {
+            self.dump_count.fetch_add(1, Ordering::Relaxed);
+            self.dump_size.fetch_add(size, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Writes the table of memory of a tree to disk; blocks until that is done.
     pub fn flush(&self, keyspace: &Keyspace) -> fjall::Result<()> {
-        keyspace.rotate_memtable()?;
+        self.rotate(keyspace, keyspace.tree.active_memtable().size())?;
         while keyspace.tree.sealed_memtable_count() > 0 {
             // Only to learn of a failure.
             self.database.persist(PersistMode::Buffer)?;
@@ -240,11 +252,13 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     vclock: Vclock,
     unchecked: u64,
+    /// Old versions of trees that were left by [`Writer::tidy`].
+    untidied: usize,
 }
 
 impl Writer {
     pub fn new(shared: Arc<Shared>, vclock: Vclock) -> Writer {
-        Writer { shared, vclock, unchecked: 0 }
+        Writer { shared, vclock, unchecked: 0, untidied: 0 }
     }
 
     /// The thread.
@@ -267,8 +281,11 @@ impl Writer {
         let shared = self.shared.clone();
         let mut naps = 0;
         loop {
-            // Deletes files: not while tx may wait for the queue.
+            // Deletes files, and takes locks of fjall's: not while tx may wait for the queue.
             shared.bury();
+            let is_idle = naps == NAP_COUNT_MAX;
+            let is_untidy = is_idle && self.old_version_count() > self.untidied;
+            let has_upkeep = is_untidy || self.is_merging() || !shared.lock_dying().is_empty();
             let mut queue = shared.lock_queue();
             if queue.is_closed {
                 return false;
@@ -278,16 +295,64 @@ impl Writer {
                 return true;
             }
             let woken = &shared.woken;
-            if naps < NAP_COUNT_MAX {
+            if !is_idle {
                 naps += 1;
                 drop(woken.wait_timeout(queue, NAP));
-            } else if !shared.lock_dying().is_empty() {
-                drop(woken.wait_timeout(queue, DYING_NAP));
+            } else if has_upkeep {
+                queue.is_asleep = true;
+                let woken = woken.wait_timeout(queue, UPKEEP_NAP);
+                let (mut queue, wait) = woken.unwrap_or_else(PoisonError::into_inner);
+                queue.is_asleep = false;
+                drop(queue);
+                if wait.timed_out()
+                    && is_untidy
+                    && !self.is_merging()
+                    && let Err(error) = self.tidy()
+                {
+                    shared.fail(failed(&shared.dir, &error));
+                }
             } else {
                 queue.is_asleep = true;
                 drop(woken.wait(queue));
             }
         }
+    }
+
+    /// Whether tables are being written or merged.
+    fn is_merging(&self) -> bool {
+        let database = &self.shared.database;
+        database.active_compactions() > 0 || database.outstanding_flushes() > 0
+    }
+
+    /// Versions of trees before the newest one. They keep tables that were merged into others.
+    fn old_version_count(&self) -> usize {
+        let generations = self.shared.lock_generations();
+        let trees = generations.values().filter_map(|generation| generation.tree());
+        trees.map(|tree| tree.tree.version_free_list_len()).sum()
+    }
+
+    /// Has the files deleted of tables that were merged into others. fjall does that when it begins a new
+    /// table of memory, so without changes never; a small one serves. What snapshots hold stays.
+    fn tidy(&mut self) -> fjall::Result<()> {
+        if self.shared.failure.get().is_some() {
+            self.untidied = usize::MAX;
+            return Ok(());
+        }
+        // Snapshots of now do not need the versions before the second last change.
+        for _ in 0..2 {
+            let mut batch = self.shared.database.batch();
+            batch.insert(&self.shared.meta, VCLOCK_KEY, self.encoded_vclock());
+            batch.commit()?;
+        }
+        self.shared.meta.rotate_memtable()?;
+        self.untidied = self.old_version_count();
+        Ok(())
+    }
+
+    fn encoded_vclock(&self) -> Vec<u8> {
+        let mut vclock = Vec::with_capacity(64);
+        self.vclock.encode(&mut vclock);
+        vclock
     }
 
     fn apply(&mut self, commands: &mut Vec<(u64, Command)>) -> fjall::Result<()> {
@@ -297,6 +362,7 @@ impl Writer {
             }
             _ => false,
         });
+        self.untidied = 0;
         let mut commands = commands.drain(..).peekable();
         while commands.peek().is_some() && !self.shared.lock_queue().is_closed {
             let mut batch = Batch::new(&self.shared.database, has_upserts);
@@ -313,9 +379,7 @@ impl Writer {
                     break;
                 }
             }
-            let mut vclock = Vec::with_capacity(64);
-            self.vclock.encode(&mut vclock);
-            batch.inner.insert(&self.shared.meta, VCLOCK_KEY, vclock);
+            batch.inner.insert(&self.shared.meta, VCLOCK_KEY, self.encoded_vclock());
             self.wait_compaction(&batch.trees)?;
             batch.inner.commit()?;
             if let Some(mark) = mark {
@@ -326,8 +390,9 @@ impl Writer {
             if self.shared.applied_signal.receiver_count() > 0 {
                 self.shared.applied_signal.send_replace(last);
             }
-            self.unchecked += batch.size;
-            if self.unchecked >= ROTATION_CHECK_SIZE {
+            self.unchecked = self.unchecked.saturating_add(batch.size);
+            let memory = self.shared.memory.load(Ordering::Relaxed);
+            if self.unchecked >= ROTATION_CHECK_SIZE.min(memory / 16) {
                 self.unchecked = 0;
                 self.rotate()?;
             }
@@ -346,11 +411,14 @@ impl Writer {
                 for write in writes {
                     batch.add(write)?;
                 }
-                if let Position::Row { replica_id, lsn } = position {
-                    self.vclock.set(replica_id, lsn);
+                if let Position::Rows(rows) = position {
+                    for (replica_id, lsn) in rows.into_iter().filter(|(_, lsn)| *lsn != 0) {
+                        self.vclock.set(replica_id, lsn);
+                    }
                 }
             }
             Command::Mark(_) => {}
+            Command::Relieve => self.unchecked = u64::MAX,
             Command::Advance(vclock) => self.vclock.max_assign(&vclock),
             Command::Record { key, record: Some(record) } => {
                 batch.inner.insert(&self.shared.meta, key, record);
@@ -390,8 +458,8 @@ impl Writer {
                 largest = Some((size, tree));
             }
         }
-        if let Some((_, tree)) = largest.filter(|_| total > size_max) {
-            tree.rotate_memtable()?;
+        if let Some((size, tree)) = largest.filter(|_| total > size_max) {
+            self.shared.rotate(tree, size)?;
             // In each batch there is something of it: journals would stay for its sake alone.
             self.shared.meta.rotate_memtable()?;
         }

@@ -13,7 +13,7 @@ use super::random::Random;
 const BLOCK_HEADER_SIZE: usize = 19;
 const MAGIC: [&[u8]; 2] = [&[0xd5, 0xba, 0x0b, 0xab], &[0xd5, 0xba, 0x0b, 0xba]];
 
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
@@ -30,7 +30,7 @@ fn extend(into: &mut Value, from: Value) {
     }
 }
 
-fn plan(folder: &Path, options: Value, more: Value) -> String {
+pub fn plan(folder: &Path, options: Value, more: Value) -> String {
     let mut cfg = json!({ "work_dir": folder, "checkpoint_interval": 0 });
     extend(&mut cfg, options);
     let mut plan = json!({ "cfg": cfg });
@@ -38,7 +38,7 @@ fn plan(folder: &Path, options: Value, more: Value) -> String {
     plan.to_string()
 }
 
-fn run(name: &str, plan: String) -> Program {
+pub fn run(name: &str, plan: String) -> Program {
     let mut command = lycosa(name);
     command.arg(plan);
     Program::start(command)
@@ -67,7 +67,7 @@ fn content(folder: &Path) -> Vec<u64> {
     rows
 }
 
-fn id_of(line: &str) -> u64 {
+pub fn id_of(line: &str) -> u64 {
     let id = line.split(' ').nth(1).and_then(|id| id.parse().ok());
     id.unwrap_or_else(|| panic!("not a row: {line}"))
 }
@@ -207,7 +207,7 @@ fn kept_is_found(folder: &Path, program: Program) {
 }
 
 /// The rows that were acknowledged and those that were found must be the same; row 0 is special.
-fn compare(lines: &[String], found: impl IntoIterator<Item = u64>) {
+pub fn compare(lines: &[String], found: impl IntoIterator<Item = u64>) {
     let kept: BTreeSet<u64> =
         lines.iter().filter(|line| line.starts_with("kept")).map(|line| id_of(line)).collect();
     assert!(kept.len() > 10);
@@ -255,26 +255,31 @@ fn file_at_its_size_limit_fails_writes_until_there_is_room() {
     kept_is_found(folder.path(), program);
 }
 
-/// A disk of one megabyte, where the system lets us have one.
+/// A shell that runs these steps, where `folder`, its first argument, is a disk of this size with a folder
+/// `data`; `None` where the system does not let us have one.
+pub fn on_small_disk(folder: &Path, size: &str, steps: &str) -> Option<Command> {
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs \"$1\" && mkdir \"$1/data\"");
+    let mut probe = Command::new("unshare");
+    probe.args(["-rm", "sh", "-c", &mount, "sh"]).arg(folder);
+    if !probe.output().is_ok_and(|output| output.status.success()) {
+        println!("skipped: no file systems can be mounted here");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &format!("{mount} && {steps}"), "sh"]).arg(folder);
+    Some(command)
+}
+
+/// A disk of one megabyte.
 #[test]
 fn full_disk_fails_writes_until_there_is_room() {
     let folder = folder();
-    let mount = "mount -t tmpfs -o size=1m tmpfs \"$1\" && mkdir \"$1/data\"";
-    let mut probe = Command::new("unshare");
-    probe.args(["-rm", "sh", "-c", mount, "sh"]).arg(folder.path());
-    if !probe.output().is_ok_and(|output| output.status.success()) {
-        println!("skipped: no file systems can be mounted here");
-        return;
-    }
     let data = folder.path().join("data");
     let ballast = folder.path().join("ballast");
     // Both programs have to see the mount: one shell starts them.
-    let steps = format!(
-        "{mount} && head -c 300000 /dev/zero > \"$1/ballast\" && {{ \"$2\" \"$3\" \"$4\"; \
-         exec \"$2\" \"$5\" \"$6\"; }}"
-    );
-    let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", &steps, "sh"]).arg(folder.path());
+    let steps = "head -c 300000 /dev/zero > \"$1/ballast\" && { \"$2\" \"$3\" \"$4\"; \
+                 exec \"$2\" \"$5\" \"$6\"; }";
+    let Some(mut command) = on_small_disk(folder.path(), "1m", steps) else { return };
     command.arg(env!("CARGO_BIN_EXE_lycosa")).arg(script("full.lua"));
     command.arg(plan(&data, json!({}), json!({ "ballast": ballast, "kill": true })));
     command.arg(script("rows.lua")).arg(plan(&data, json!({}), json!({})));

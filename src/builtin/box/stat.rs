@@ -70,7 +70,7 @@ fn lua_stat_reset(_: Context<'_>) -> Result<usize> {
 fn push_figures(cx: Context<'_>, figures: &Figures) {
     cx.new_table(0, figures.len());
     for (name, figure) in figures {
-        cx.push_number(*figure as f64);
+        cx.push_number(*figure);
         cx.raw_set_field(-2, name);
     }
 }
