@@ -302,6 +302,7 @@ fn connect_tells_that_nobody_answers() {
     let folder = folder_with(&[]);
     for (address, reason) in [
         ("./none.sock", "cannot connect to ./none.sock: unix/:./none.sock: No such file"),
+        ("var/none.sock", "cannot connect to ./var/none.sock: unix/:./var/none.sock: No such file"),
         ("none", "cannot connect to none: there is no such socket or instance here"),
     ] {
         let output = run(folder.path(), &["connect", address]);

@@ -312,6 +312,9 @@ fn console_uri(connect: &Connect) -> String {
         let path = if address.starts_with('/') { address.into() } else { format!("./{address}") };
         return format!("unix/:{path}");
     }
+    if address.contains('/') && !address.contains(':') && !address.starts_with(['/', '.']) {
+        return format!("./{address}");
+    }
     // The name of an instance of this folder means its console.
     let config = world::config_file(None);
     if config::schema::validate_name(address).is_ok()

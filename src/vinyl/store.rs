@@ -11,10 +11,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use fjall::{AbstractTree, Database, KeyspaceCreateOptions, PersistMode, Readable};
 
@@ -619,7 +621,26 @@ impl Drop for Store {
     }
 }
 
+/// Removes what a process has left that ended while it made the store: without its version, which
+/// comes behind the first journal, fjall would make a store, and stumble over that journal.
+fn remove_half_made(dir: &Path) -> io::Result<()> {
+    let is_made = fs::metadata(dir.join("version")).is_ok_and(|version| version.len() > 0);
+    let has_trees =
+        fs::read_dir(dir.join("keyspaces")).is_ok_and(|mut trees| trees.next().is_some());
+    if is_made || has_trees {
+        return Ok(());
+    }
+    for name in ["0.jnl", "version"] {
+        match fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn open(options: &Options) -> fjall::Result<Opened> {
+    remove_half_made(&options.dir)?;
     let builder = Database::builder(&options.dir)
         .cache_size(options.cache / 2)
         .manual_journal_persist(true)

@@ -431,3 +431,26 @@ fn long_keys_are_refused_in_writes_and_bound_reads() {
         assert_eq!(store.scan(&index, None, &below, true, 9).unwrap().len(), 1);
     });
 }
+
+/// A process may be killed while it makes the store, after each of these steps.
+#[test]
+fn a_half_made_store_is_made_anew() {
+    for steps in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vinyl");
+        let made: [&dyn Fn(); 4] = [
+            &|| std::fs::create_dir_all(path.join("keyspaces")).unwrap(),
+            &|| std::fs::write(path.join("lock"), b"").unwrap(),
+            &|| std::fs::write(path.join("0.jnl"), vec![0; 1 << 20]).unwrap(),
+            &|| std::fs::write(path.join("version"), b"").unwrap(),
+        ];
+        made[..steps].iter().for_each(|step| step());
+        in_fiber(move || {
+            let given = Options { memory: 16 << 20, cache: 1 << 20, ..Options::new(&path) };
+            let store = Store::open(&given, true).unwrap();
+            drop(store);
+            assert!(Store::open(&given, true).is_ok(), "{steps}");
+            drop(dir);
+        });
+    }
+}
