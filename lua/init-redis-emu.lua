@@ -22,6 +22,7 @@ local config = use('redis/config.lua')
 local info = use('redis/info.lua')
 local connection = use('redis/connection.lua')
 local slowlog = use('redis/slowlog.lua')
+local access = use('redis/access.lua')
 
 -- All commands by their names in capitals. A handler gets the client and the arguments as
 -- strings. What it returns is the reply: nil, booleans, numbers, strings, lists, and what the
@@ -61,6 +62,8 @@ local DEFAULTS = {
     ssl_cert_file = '',
     ssl_key_file = '',
     ssl_ca_file = '',
+    -- 'off': they need not; 'optional': they may come without, but not with another's.
+    ssl_verify_client = '',
     -- Names of cipher suites, separated by colons.
     ssl_ciphers = '',
     -- Of the key, or the file of such passwords.
@@ -161,6 +164,12 @@ function M.start(previous)
     end
     shared.server:set_handlers(handlers)
     shared.server:set_limits(limits())
+    resp.on_security(function()
+        for _, client in pairs(gate.clients) do
+            access.refresh(client)
+            gate.update(client)
+        end
+    end)
     config.apply = function()
         shared.server:set_limits(limits())
     end

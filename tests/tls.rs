@@ -7,8 +7,6 @@ mod foreign;
 #[path = "redis/server.rs"]
 mod server;
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -152,6 +150,31 @@ fn redis_clients() {
         .current_dir(certificates.path()));
 }
 
+#[test]
+fn redis_clients_may_do_without_a_certificate() {
+    if !has_openssl() || !exists("redis-cli") {
+        return;
+    }
+    let certificates = folder();
+    let place = certificates.path().display();
+    let more = format!("ssl_ca_file: {place}/ca.crt, ssl_verify_client: optional");
+    let server = Server::start_with(&redis_settings(certificates.path(), &more), "");
+    let ping = |options: &[&str]| {
+        let output = Command::new("redis-cli")
+            .args(["-p", &server.port.to_string(), "--tls", "--cacert", "ca.crt"])
+            .args(["--sni", "localhost"])
+            .args(options)
+            .arg("PING")
+            .current_dir(certificates.path())
+            .stdin(Stdio::null())
+            .output();
+        text(&output.expect("a program that starts"))
+    };
+    assert_eq!(ping(&[]), "PONG\n");
+    assert_eq!(ping(&["--cert", "client.crt", "--key", "client.key"]), "PONG\n");
+    assert_ne!(ping(&["--cert", "other.crt", "--key", "other.key"]), "PONG\n");
+}
+
 /// Whom the certificate is from that a server shows.
 fn issuer(port: u16) -> String {
     let output = Command::new("openssl")
@@ -184,28 +207,14 @@ fn certificates_of_the_configuration_are_read_anew_when_it_is_reloaded() {
          ssl: {{ssl_cert: {certificate}, ssl_key: {key}}}}}"
     );
     let server = Server::start_with(&settings, &top);
-    let console = server.folder.path().join("var/run/i/tarantool.control");
-    let mut console = BufReader::new(UnixStream::connect(console).expect("a connection"));
-    let mut greeting = String::new();
-    while !greeting.contains("type 'help'") {
-        assert_ne!(console.read_line(&mut greeting).expect("a line"), 0, "{greeting}");
-    }
-    let mut evaluate = |code: &str| {
-        console.get_mut().write_all(format!("{code}\n").as_bytes()).expect("a written line");
-        let mut answer = String::new();
-        while !answer.ends_with("...\n") {
-            assert_ne!(console.read_line(&mut answer).expect("a line"), 0, "{answer}");
-        }
-        answer
-    };
-    let answer = evaluate("return (box.info.listen:match(':(%d+)$'))");
+    let answer = server.evaluate("return (box.info.listen:match(':(%d+)$'))");
     let port = answer.chars().filter(char::is_ascii_digit).collect::<String>();
     let port = port.parse().expect("a port");
     let both = || [issuer(port), issuer(server.port)];
     assert!(both().iter().all(|issuer| issuer.ends_with("= ca")), "{:?}", both());
     copy("other");
     assert!(both().iter().all(|issuer| issuer.ends_with("= ca")), "{:?}", both());
-    evaluate("require('config'):reload()");
+    server.evaluate("require('config'):reload()");
     assert!(both().iter().all(|issuer| issuer.ends_with("= other_ca")), "{:?}", both());
 }
 

@@ -63,7 +63,7 @@ end
 
 -- Makes the client who it is without a password.
 function M.reset(client)
-    client.user = DEFAULT
+    client.user, client.is_guest = DEFAULT, true
     client:set_user(box.schema.GUEST_ID, box.schema.ADMIN_ID)
 end
 
@@ -74,6 +74,7 @@ function M.login(client, name, password)
         if not is_right then
             error(reason ~= nil and resp.error('ERR ' .. reason) or WRONG)
         end
+        client.is_guest = false
     else
         local reason = resp.check_attempt(name)
         if reason ~= nil then
@@ -89,7 +90,15 @@ function M.login(client, name, password)
         M.reset(client)
     end
     client.user = name
-    client.needs_auth = false
+    client.needs_auth, client.has_logged_in = false, true
+end
+
+-- Asks a guest to log in, or does so no more, as the configuration says now.
+function M.refresh(client)
+    if client.is_guest then
+        client.needs_auth = box.cfg.disable_guest or not client.has_logged_in and M.is_required()
+        client:set_authenticated(not client.needs_auth)
+    end
 end
 
 return M

@@ -48,7 +48,7 @@ function M.reset(client)
     client.queue = nil
     client.no_evict = nil
     client.no_touch = nil
-    client.needs_auth = access.is_required()
+    client.needs_auth, client.has_logged_in = access.is_required(), false
     client:set_protocol(2)
     client:set_reply('on')
     client:set_authenticated(not client.needs_auth)

@@ -140,7 +140,8 @@ fn included_files_override_in_order() {
 fn uris_over_tls_get_what_the_instance_has() {
     let text = format!(
         "{ONE}iproto: {{ssl: {{ssl_cert: a.crt, ssl_key: a.key, ca_file: ca.crt}}, listen: [\
-         {{uri: 'h:1', params: {{transport: ssl, ssl_key_file: b.key}}}}, {{uri: 'h:2'}}]}}\n\
+         {{uri: 'h:1', params: {{transport: ssl, ssl_key_file: b.key, ssl_verify_client: off}}}}, \
+         {{uri: 'h:2'}}]}}\n\
          security: {{auth_type: pap-sha256, auth_delay: 5}}\n"
     );
     let configuration = loaded(&text, &[]);
@@ -150,8 +151,9 @@ fn uris_over_tls_get_what_the_instance_has() {
         let texts = params.into_iter().map(|(name, value)| format!("{name}={value}"));
         texts.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ")
     };
-    let expected =
-        "ssl_ca_file=ca.crt ssl_cert_file=a.crt ssl_key_file=b.key transport=ssl".to_owned();
+    let expected = "ssl_ca_file=ca.crt ssl_cert_file=a.crt ssl_key_file=b.key \
+                    ssl_verify_client=off transport=ssl"
+        .to_owned();
     let listen = options["listen"].as_array().unwrap();
     assert_eq!((params(&listen[0]), params(&listen[1])), (expected.clone(), String::new()));
     let uri = configuration.instance_uri(AdvertiseType::Peer, &UriOptions::default()).unwrap();

@@ -180,6 +180,36 @@ fn what_is_asked_of_those_who_log_in_is_asked_of_redis_clients() {
 }
 
 #[test]
+fn guests_that_are_connected_are_disabled_like_others() {
+    let server = Server::start_with(
+        "",
+        "credentials: {users: {web: {password: w, privileges: \
+         [{permissions: [read, write], spaces: [cache]}]}}}",
+    );
+    let (mut guest, mut web, mut queueing) = (server.connect(), server.connect(), server.connect());
+    assert_eq!(guest.command("SET a 1"), "+OK");
+    assert_eq!(web.command("AUTH web w"), "+OK");
+    assert_eq!(queueing.command("MULTI"), "+OK");
+    assert_eq!(queueing.command("SET a 2"), "+QUEUED");
+    let path = server.folder.path().join("config.yaml");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    std::fs::write(&path, format!("security: {{disable_guest: true}}\n{text}")).expect("a file");
+    server.evaluate("require('config'):reload()");
+    let refusal = "-NOAUTH Authentication required.";
+    assert_eq!(guest.command("GET a"), refusal);
+    assert_eq!(queueing.command("EXEC"), refusal);
+    assert_eq!(web.command("GET a"), "\"1\"");
+    assert_eq!(guest.command("AUTH web w"), "+OK");
+    assert_eq!(guest.command("GET a"), "\"1\"");
+    assert_eq!(guest.command("RESET"), "+RESET");
+    assert_eq!(guest.command("GET a"), refusal);
+    std::fs::write(&path, text).expect("a file");
+    server.evaluate("require('config'):reload()");
+    assert_eq!(guest.command("GET a"), "\"1\"");
+    assert_eq!(web.command("GET a"), "\"1\"");
+}
+
+#[test]
 fn commands_run_with_the_rights_of_their_user() {
     let server = Server::start_with(
         "",

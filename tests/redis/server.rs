@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -86,6 +87,27 @@ impl Server {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
+    }
+}
+
+impl Server {
+    /// What the console of the instance answers to a line of Lua.
+    pub fn evaluate(&self, code: &str) -> String {
+        let path = self.folder.path().join("var/run/i/tarantool.control");
+        let console = UnixStream::connect(path).expect("a connection");
+        console.set_read_timeout(Some(PATIENCE)).expect("an option");
+        let mut console = BufReader::new(console);
+        let mut text = String::new();
+        let mut read_to = |end: &str, console: &mut BufReader<UnixStream>| {
+            text.clear();
+            while !text.contains(end) {
+                assert_ne!(console.read_line(&mut text).expect("a line"), 0, "{text}");
+            }
+        };
+        read_to("type 'help'", &mut console);
+        console.get_mut().write_all(format!("{code}\n").as_bytes()).expect("a written line");
+        read_to("...\n", &mut console);
+        text
     }
 }
 

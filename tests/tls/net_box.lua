@@ -4,7 +4,7 @@ local net_box = require('net.box')
 local tap = require('tap')
 
 local test = tap.test('tls')
-test:plan(51)
+test:plan(58)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -118,6 +118,21 @@ test:ok(connection:ping(), 'a client with a certificate')
 test:like(connect(uri).error, 'Init session error', 'a client without one')
 connection = connect(uri, {ssl_key_file = 'other.key', ssl_cert_file = 'other.crt'})
 test:like(connection.error, 'Init session error', "a client with another authority's")
+
+listen({ssl_ca_file = 'ca.crt', ssl_verify_client = 'off'})
+test:ok(connect(box.info.listen):ping(), 'a server that asks for no certificate')
+connection = connect(box.info.listen, {ssl_key_file = 'other.key', ssl_cert_file = 'other.crt'})
+test:ok(connection:ping(), 'and looks at none')
+listen({ssl_ca_file = 'ca.crt', ssl_verify_client = 'optional'})
+test:ok(connect(box.info.listen):ping(), 'one to which clients may come without')
+connection = connect(box.info.listen, {ssl_key_file = 'client.key', ssl_cert_file = 'client.crt'})
+test:ok(connection:ping(), 'and with a certificate')
+connection = connect(box.info.listen, {ssl_key_file = 'other.key', ssl_cert_file = 'other.crt'})
+test:like(connection.error, 'Init session error', "but not with another authority's")
+test:is(refused({ssl_verify_client = 'on'}),
+    'ssl_ca_file parameter is mandatory to verify clients', 'verification without an authority')
+test:is(refused({ssl_ca_file = 'ca.crt', ssl_verify_client = 'maybe'}),
+    'Invalid ssl_verify_client: maybe', 'an unknown way to verify')
 
 --
 -- New certificates

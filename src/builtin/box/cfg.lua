@@ -407,6 +407,9 @@ local function same(left, right)
     return left == right
 end
 
+-- Functions to call, by name, when what is asked of those who log in may have changed.
+box.internal.on_security = {}
+
 local function reload(cfg)
     for name, value in pairs(cfg) do
         local how = OPTIONS[name][3]
@@ -424,6 +427,9 @@ local function reload(cfg)
         end
     end
     native.configure_security(current)
+    for _, run in pairs(box.internal.on_security) do
+        run()
+    end
     set_iproto_limits()
 end
 

@@ -233,13 +233,19 @@ end
 
 -- A table of host, port, and what says how connections are encrypted, as in a URI of
 -- box.cfg.listen: transport ('plain' or 'ssl'), ssl_key_file, ssl_cert_file, ssl_ca_file,
--- ssl_ciphers, ssl_password, ssl_password_file.
+-- ssl_ciphers, ssl_password, ssl_password_file, ssl_verify_client.
 function resp.listen(options)
     if type(options) ~= 'table' or type(options.port) ~= 'number' then
         error('resp.listen takes a table with `host` and `port`', 2)
     end
     local server = native.listen(options.host or '127.0.0.1', options.port, options)
     return setmetatable({server = server}, Server)
+end
+
+-- Has a function called when box.cfg may have changed what is asked of those who log in. There is one,
+-- the last one given.
+function resp.on_security(func)
+    box.internal.on_security.resp = func
 end
 
 -- Walks a space with a HASH primary index in pieces: about `count` keys from a cursor on and the

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, ServerConfig};
 use crate::base::error::{Error, Result};
 use crate::fiber;
 use crate::lua::{Context, Kind};
-use crate::net::tls::Settings;
+use crate::net::tls::{Settings, VerifyClient};
 
 /// The field of the table on the top of the stack; of a list, as in parameters of a URI, the first.
 fn field(cx: Context<'_>, name: &str) -> Result<Option<String>> {
@@ -28,6 +28,12 @@ fn field(cx: Context<'_>, name: &str) -> Result<Option<String>> {
     };
     cx.set_top(top);
     Ok(value.filter(|value| !value.is_empty()))
+}
+
+fn verify_client(cx: Context<'_>) -> Result<Option<VerifyClient>> {
+    let Some(name) = field(cx, "ssl_verify_client")? else { return Ok(None) };
+    let invalid = || Error::illegal_params(format!("Invalid ssl_verify_client: {name}"));
+    VerifyClient::by_name(&name).map(Some).ok_or_else(invalid)
 }
 
 /// What the table at `index` says, if it is one and asks for TLS.
@@ -51,6 +57,7 @@ pub(super) fn settings(cx: Context<'_>, index: i32) -> Result<Option<Settings>> 
             ciphers: field(cx, "ssl_ciphers")?,
             password: field(cx, "ssl_password")?,
             password_file: field(cx, "ssl_password_file")?,
+            verify_client: verify_client(cx)?,
         }))
     };
     let result = read();

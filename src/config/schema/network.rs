@@ -106,7 +106,7 @@ fn iproto_listen_item() -> Node {
         "A place to listen at.",
         [
             ("uri", string("host:port, or unix/:path.").check(check::listen_uri)),
-            ("params", uri_params()),
+            ("params", listen_params(|verify| verify)),
         ],
     )
     .check(check::listen)
@@ -267,6 +267,15 @@ pub(super) fn uri_params() -> Node {
             ("ssl_password_file", string("File with passwords of the private key.").sensitive()),
         ],
     )
+}
+
+/// The `params` of a URI to listen at.
+pub(super) fn listen_params(verify: impl FnOnce(Node) -> Node) -> Node {
+    let mut fields = uri_params().fields().to_vec();
+    let clients = "Whether clients must show a certificate; by default with ssl_ca_file.";
+    let choice = choice(&["off", "on", "optional"], clients);
+    fields.push(("ssl_verify_client", std::sync::Arc::new(verify(choice))));
+    record_of("How the connection is made.", fields)
 }
 
 fn privilege() -> Node {

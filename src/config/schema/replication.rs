@@ -430,9 +430,5 @@ pub(super) fn isolated() -> Node {
 
 /// The `params` of a URI of the coordinator's HTTP server.
 fn listener_params() -> Node {
-    let mut fields = super::network::uri_params().fields().to_vec();
-    let clients = "Whether clients must show a certificate.";
-    let verify = choice(&["off", "on", "optional"], clients).default("off");
-    fields.push(("ssl_verify_client", std::sync::Arc::new(verify)));
-    record_of("How the connection is made.", fields)
+    super::network::listen_params(|verify| verify.default("off"))
 }

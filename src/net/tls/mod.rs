@@ -1,7 +1,8 @@
 //! TLS: the files and lists that users name, as the configurations that sessions are made with.
 //!
 //! The parameters are those of Tarantool's Enterprise Edition: who has an authority's file checks
-//! the other side's certificate against it, who has none trusts everybody. A certificate is checked
+//! the other side's certificate against it, who has none trusts everybody; a server may be told to
+//! ask its clients for less (`ssl_verify_client`). A certificate is checked
 //! for who signed it and not for whose name it bears: instances are known by address.
 //!
 //! TLS 1.2 and 1.3 are spoken.
@@ -46,6 +47,31 @@ pub struct Settings {
     pub password: Option<String>,
     /// `ssl_password_file`
     pub password_file: Option<String>,
+    /// `ssl_verify_client`
+    pub verify_client: Option<VerifyClient>,
+}
+
+/// What a server asks of its clients; by default a certificate if it has an authority to check it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyClient {
+    /// Nothing.
+    Off,
+    /// A certificate.
+    On,
+    /// A certificate may be missing, and not be wrong.
+    Optional,
+}
+
+impl VerifyClient {
+    /// By the word of the parameter.
+    pub fn by_name(name: &str) -> Option<VerifyClient> {
+        Some(match name {
+            "off" => VerifyClient::Off,
+            "on" => VerifyClient::On,
+            "optional" => VerifyClient::Optional,
+            _ => return None,
+        })
+    }
 }
 
 /// An error of TLS.
@@ -93,11 +119,18 @@ impl Settings {
         let builder = builder
             .with_safe_default_protocol_versions()
             .map_err(|error| failure(error.to_string()))?;
-        let builder = match self.authorities()? {
-            None => builder.with_no_client_auth(),
-            Some(authorities) => {
-                let verifier =
+        let builder = match (self.authorities()?, self.verify_client) {
+            (_, Some(VerifyClient::Off)) | (None, None) => builder.with_no_client_auth(),
+            (None, Some(_)) => {
+                let message = "ssl_ca_file parameter is mandatory to verify clients";
+                return Err(Error::illegal_params(message));
+            }
+            (Some(authorities), verify) => {
+                let mut verifier =
                     WebPkiClientVerifier::builder_with_provider(authorities.into(), provider);
+                if verify == Some(VerifyClient::Optional) {
+                    verifier = verifier.allow_unauthenticated();
+                }
                 let verifier = verifier.build().map_err(|error| failure(error.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
