@@ -56,6 +56,8 @@ pub const IPROTO_CONNECTION_COUNT_MAX: usize = 65_000;
 pub const IPROTO_WATCHED_KEY_COUNT_MAX: usize = 10_000;
 /// Most streams of one connection of the binary protocol that are in use at a time.
 pub const IPROTO_STREAM_COUNT_MAX: usize = 100_000;
+/// Most fibers that wait for requests of the binary protocol.
+pub const IPROTO_IDLE_FIBER_COUNT_MAX: usize = 64;
 /// Longest wait for a client to agree on keys with us.
 pub const TLS_HANDSHAKE_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 /// Most threads that serve sockets of the binary protocol, as in Tarantool.

@@ -1,8 +1,11 @@
--- env: extends the standard os library with environ and setenv.
+-- env: extends the standard os library with environ and setenv, and has execute() return what it
+-- does in Tarantool.
 
 local ffi = require('ffi')
 
+-- The first is for applications, which declare functions with it.
 ffi.cdef([[
+    typedef int32_t pid_t;
     extern char **environ;
     int setenv(const char *name, const char *value, int overwrite);
     int unsetenv(const char *name);
@@ -37,6 +40,19 @@ function os.setenv(name, value)
         local errno = require('errno')
         error(('error %d: %s'):format(errno(), errno.strerror()), 2)
     end
+end
+
+-- The status of the command as wait() tells it, 0 for success; without a command whether there is a
+-- shell.
+local execute = os.execute
+function os.execute(command)
+    local is_done, how, number = execute(command)
+    if command == nil then
+        return is_done and 1 or 0
+    elseif number == nil then
+        return -1
+    end
+    return how == 'exit' and number * 256 or number
 end
 
 return os

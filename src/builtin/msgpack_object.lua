@@ -20,7 +20,8 @@ ffi.cdef([[
 
 local object_type = ffi.typeof('struct msgpack_object')
 
--- Object to {bytes, instance, decoded, names}: names are keys of a map by what they are called.
+-- Object to {bytes, instance, decode, decoded, names}: names are keys of a map by what they are
+-- called, decode(bytes, offset) is the instance's unless the bytes came with something of their own.
 local details = setmetatable({}, {__mode = 'k'})
 
 local function is_object(value)
@@ -35,11 +36,14 @@ local function check_object(value)
     return details[value]
 end
 
-local function make(bytes, instance, names)
+local function make(bytes, instance, decode, names)
     local object = object_type()
     object._bytes = bytes
     object._size = #bytes
-    details[object] = {bytes = bytes, instance = instance, names = names}
+    details[object] = {
+        bytes = bytes, instance = instance, decode = decode or instance.decode_unchecked,
+        names = names,
+    }
     return object
 end
 
@@ -68,7 +72,7 @@ end
 function Iterator.decode(self)
     check_iterator(self)
     check_end(self)
-    local value, offset = self.instance.decode_unchecked(self.bytes, self.position + 1)
+    local value, offset = self.detail.decode(self.bytes, self.position + 1)
     self.position = offset - 1
     return value
 end
@@ -86,13 +90,13 @@ end
 function Iterator.decode_array_header(self)
     check_iterator(self)
     check_end(self)
-    return (decode_header(self, self.instance.decode_array_header))
+    return (decode_header(self, self.detail.instance.decode_array_header))
 end
 
 function Iterator.decode_map_header(self)
     check_iterator(self)
     check_end(self)
-    return (decode_header(self, self.instance.decode_map_header))
+    return (decode_header(self, self.detail.instance.decode_map_header))
 end
 
 function Iterator.skip(self)
@@ -106,7 +110,8 @@ function Iterator.take(self)
     check_end(self)
     local start = self.position
     self.position = start + check(self.bytes, start)
-    return make(self.bytes:sub(start + 1, self.position), self.instance)
+    local bytes = self.bytes:sub(start + 1, self.position)
+    return make(bytes, self.detail.instance, self.detail.decode)
 end
 
 local function array_header(count)
@@ -139,7 +144,7 @@ function Iterator.take_array(self, count)
     end
     local items = self.bytes:sub(self.position + 1, position)
     self.position = position
-    return make(array_header(count) .. items, self.instance)
+    return make(array_header(count) .. items, self.detail.instance, self.detail.decode)
 end
 
 -- Objects ---------------------------------------------------------------------------------
@@ -148,19 +153,19 @@ local methods = {}
 
 function methods.decode(object)
     local detail = check_object(object)
-    return (detail.instance.decode_unchecked(detail.bytes))
+    return (detail.decode(detail.bytes))
 end
 
 function methods.iterator(object)
     local detail = check_object(object)
-    return setmetatable({bytes = detail.bytes, position = 0, instance = detail.instance}, Iterator)
+    return setmetatable({bytes = detail.bytes, position = 0, detail = detail}, Iterator)
 end
 
 -- A field of an array or map, which is decoded once.
 function methods.get(object, key)
     local detail = check_object(object)
     if detail.decoded == nil then
-        local decoded = detail.instance.decode_unchecked(detail.bytes)
+        local decoded = detail.decode(detail.bytes)
         if type(decoded) ~= 'table' then
             error('not an array or map', 2)
         end
@@ -195,8 +200,9 @@ return function(instance)
         return make(instance.encode((...)), instance)
     end
 
-    -- `names` is for packets of the binary protocol, whose keys are numbers.
-    function instance.object_from_raw(data, size, names)
+    -- `names` is for packets of the binary protocol, whose keys are numbers, and `decode` for those
+    -- that tell of formats.
+    function instance.object_from_raw(data, size, names, decode)
         if type(data) == 'cdata' then
             if type(size) ~= 'number' then
                 local message = "bad argument #2 to 'object_from_raw' (number expected, got %s)"
@@ -209,7 +215,7 @@ return function(instance)
         if check(data, 0) ~= #data then
             box.error(box.error.INVALID_MSGPACK, 'junk after input')
         end
-        return make(data, instance, names)
+        return make(data, instance, decode, names)
     end
 
     instance.is_object = is_object

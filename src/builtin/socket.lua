@@ -67,8 +67,26 @@ local function check_socket(self)
     return holder.fd
 end
 
+-- Who holds a descriptor, by its number.
+local holders = setmetatable({}, {__mode = 'v'})
+
 local function make_socket(fd, kind)
-    return setmetatable({_gc_socket = gc_socket(fd), itype = kind}, socket_mt)
+    local holder = gc_socket(fd)
+    holders[fd] = holder
+    return setmetatable({_gc_socket = holder, itype = kind}, socket_mt)
+end
+
+-- A descriptor that is never open.
+local NO_DESCRIPTOR = 2147483647
+
+-- Takes a descriptor from the socket that has it: somebody else closes it from now on, and its
+-- number may then be that of another file.
+function native.give_away(fd)
+    local holder = holders[fd]
+    if holder ~= nil and holder.fd == fd then
+        holder.fd = NO_DESCRIPTOR
+    end
+    holders[fd] = nil
 end
 
 -- Remembers why a call failed, and passes its result on.

@@ -4,7 +4,7 @@
 //! never
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::base::error::Result;
@@ -182,6 +182,7 @@ fn read_strings(array: &[u8]) -> Option<Vec<String>> {
 #[derive(Default)]
 pub struct Functions {
     by_id: RefCell<BTreeMap<u32, Rc<FunctionDefinition>>>,
+    by_name: RefCell<HashMap<String, Rc<FunctionDefinition>, ahash::RandomState>>,
 }
 
 impl Functions {
@@ -197,7 +198,7 @@ impl Functions {
 
     /// The function with this name.
     pub fn get_by_name(&self, name: &str) -> Option<Rc<FunctionDefinition>> {
-        self.by_id.borrow().values().find(|function| function.name == name).cloned()
+        self.by_name.borrow().get(name).cloned()
     }
 
     /// All of them by id.
@@ -206,10 +207,15 @@ impl Functions {
     }
 
     pub(crate) fn insert(&self, definition: FunctionDefinition) {
-        self.by_id.borrow_mut().insert(definition.id, Rc::new(definition));
+        self.remove(definition.id);
+        let definition = Rc::new(definition);
+        self.by_name.borrow_mut().insert(definition.name.clone(), definition.clone());
+        self.by_id.borrow_mut().insert(definition.id, definition);
     }
 
     pub(crate) fn remove(&self, id: u32) {
-        self.by_id.borrow_mut().remove(&id);
+        if let Some(definition) = self.by_id.borrow_mut().remove(&id) {
+            self.by_name.borrow_mut().remove(&definition.name);
+        }
     }
 }

@@ -39,8 +39,8 @@ pub use cond::Cond;
 pub use handle::{Fiber, Locals, Status};
 pub use scheduler::{
     NoYield, all, current, find, in_fiber, is_running, live_count, measure, no_yield, on_end,
-    on_idle, on_overflow, on_yield, run, spawn, start, stop, suspend, switch_count, wait,
-    wait_or_cancel, yield_now, yield_to_ready,
+    on_idle, on_overflow, on_yield, run, spawn, start, stop, suspend, switch_count, switch_to,
+    wait, wait_or_cancel, yield_now, yield_to_ready,
 };
 pub use slice::{Slice, check_slice, check_slice_now, extend_slice, set_max_slice, set_slice};
 pub use stack::remaining as stack_remaining;

@@ -127,9 +127,18 @@ pub fn spawn(name: &str, entry: impl FnOnce() + 'static) -> Fiber {
 /// Makes a fiber and runs it at once, until its first switch. Yields.
 pub fn start(name: &str, entry: impl FnOnce() + 'static) -> Fiber {
     let fiber = SCHEDULER.with(|scheduler| scheduler.add(name, Box::new(entry)));
+    switch_to(&fiber);
+    fiber
+}
+
+/// Runs a fiber that waits at once, until its next switch; if it is ready already, in its turn.
+/// Yields.
+pub fn switch_to(fiber: &Fiber) {
+    if fiber.0.queued.replace(true) {
+        return;
+    }
     SCHEDULER.with(|scheduler| {
         let mut ready = scheduler.ready.borrow_mut();
-        fiber.0.queued.set(true);
         let caller = CURRENT.with_borrow(Clone::clone);
         if let Some(caller) = caller.filter(|caller| !caller.0.queued.replace(true)) {
             ready.push_front(caller);
@@ -140,7 +149,6 @@ pub fn start(name: &str, entry: impl FnOnce() + 'static) -> Fiber {
         // Not a yield of the caller: what it has open (a transaction) stays open, as in Tarantool.
         switch();
     }
-    fiber
 }
 
 /// Calls `hook` on the yielding fiber before each switch.

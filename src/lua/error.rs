@@ -80,8 +80,11 @@ pub fn last() -> Option<Error> {
 /// Sets or clears the error raised last in this fiber.
 pub fn set_last(error: Option<Error>) {
     let old = if fiber::in_fiber() {
-        let last = fiber::current().local(Last::default);
-        last.0.replace(error)
+        let fiber = fiber::current();
+        if error.is_none() && fiber.find_local::<Last>().is_none() {
+            return;
+        }
+        fiber.local(Last::default).0.replace(error)
     } else {
         OUTSIDE.replace(error)
     };

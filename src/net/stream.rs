@@ -15,7 +15,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -139,9 +139,19 @@ impl Stream {
         Ok(())
     }
 
-    /// Takes a socket that is connected already.
+    /// Takes a socket that is connected already. It stays open if that fails: somebody else may
+    /// have it.
     pub fn adopt(socket: OwnedFd) -> io::Result<Stream> {
-        Stream::new(socket.into(), None)
+        let socket = Socket::from(socket);
+        let watched = match socket.set_nonblocking(true) {
+            // SAFETY: as in `watch`.
+            Ok(()) => unsafe { AsyncFd::register(socket) }.map_err(|error| error.into_parts()),
+            Err(error) => Err((socket, error)),
+        };
+        watched.map(|socket| Stream { socket, tls: None }).map_err(|(socket, error)| {
+            let _ = socket.into_raw_fd();
+            error
+        })
     }
 
     /// Ends both directions: whoever waits for the socket, and the peer, see its end.

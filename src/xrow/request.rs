@@ -9,7 +9,7 @@ use crate::client_error;
 use crate::value::msgpack as mp;
 
 use super::iproto::{key, kind};
-use super::{Row, invalid_msgpack};
+use super::{Header, Row, invalid_msgpack};
 
 /// A request. Slices are MessagePack values inside the packet that was decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -98,13 +98,11 @@ impl<'a> Request<'a> {
         let mut request = Request { kind, ..Request::default() };
         let mut seen = 0u64;
         if !row.body.is_empty() {
-            request.decode_body(row.body, &mut seen).ok_or_else(bad)?;
+            let mut reader = mp::Reader::new(row.body);
+            request.decode_body(&mut reader, &mut seen, mp::Reader::skip).ok_or_else(bad)?;
         }
-        if accept_space_name && request.space_name.is_some() {
-            seen |= 1 << key::SPACE_ID;
-        }
-        match mandatory(kind).iter().find(|&&key| seen & (1 << key) == 0) {
-            Some(&missing) => {
+        match request.missing(seen, accept_space_name) {
+            Some(missing) => {
                 let name = key::name(u64::from(missing)).unwrap_or("?");
                 Err(client_error!(ER_MISSING_REQUEST_FIELD, name))
             }
@@ -112,8 +110,44 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn decode_body(&mut self, body: &'a [u8], seen: &mut u64) -> Option<()> {
-        let mut reader = mp::Reader::new(body);
+    /// Reads and checks a packet in one pass, if it is a well formed request for data out of a
+    /// stream. `None` of any other, such as one that [`Row::decode_packet`] calls invalid.
+    #[inline]
+    pub fn decode_packet(packet: &'a [u8]) -> Option<(Header, Request<'a>)> {
+        // Nearly all begin with their type.
+        if let [0x81..=0x8f, key::REQUEST_TYPE, kind @ 0..=0x7f, ..] = packet
+            && !kind::is_dml(u16::from(*kind))
+        {
+            return None;
+        }
+        let mut reader = mp::Reader::new(packet);
+        let header = Header::decode(&mut reader)?;
+        let kind = header.request_type().filter(|&kind| kind::is_dml(kind) && kind != kind::NOP)?;
+        if header.stream_id != 0 {
+            return None;
+        }
+        let mut request = Request { kind, ..Request::default() };
+        let mut seen = 0;
+        request.decode_body(&mut reader, &mut seen, mp::Reader::check)?;
+        (reader.is_empty() && request.missing(seen, true).is_none()).then_some((header, request))
+    }
+
+    /// The first mandatory key that was not seen.
+    #[inline]
+    fn missing(&self, seen: u64, accept_space_name: bool) -> Option<u8> {
+        let is_named = accept_space_name && self.space_name.is_some();
+        let seen = seen | u64::from(is_named) << key::SPACE_ID;
+        mandatory(self.kind).iter().copied().find(|&key| seen & (1 << key) == 0)
+    }
+
+    /// Reads a map; `pass` passes over a value.
+    #[inline(always)]
+    fn decode_body(
+        &mut self,
+        reader: &mut mp::Reader<'a>,
+        seen: &mut u64,
+        pass: impl Fn(&mut mp::Reader<'a>) -> Option<&'a [u8]>,
+    ) -> Option<()> {
         for _ in 0..reader.read_map_len()? {
             // Most are numbers, under keys of one byte.
             let first = *reader.rest().first()?;
@@ -124,11 +158,12 @@ impl<'a> Request<'a> {
                 continue;
             }
             if reader.kind()? != mp::Kind::Uint {
-                reader.skip_many(2)?;
+                pass(reader)?;
+                pass(reader)?;
                 continue;
             }
             let key = reader.read_uint()?;
-            let value = reader.skip()?;
+            let value = pass(reader)?;
             if !key::expected(key).accepts(*value.first()?) {
                 return None;
             }

@@ -90,7 +90,7 @@ impl Header {
     }
 
     /// Reads a header at the start of untrusted bytes. `None` when it is not one.
-    fn decode(reader: &mut mp::Reader<'_>) -> Option<Header> {
+    pub(super) fn decode(reader: &mut mp::Reader<'_>) -> Option<Header> {
         let mut header = Header::default();
         let mut tsn = None;
         for _ in 0..reader.read_map_len()? {

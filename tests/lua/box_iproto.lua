@@ -5,7 +5,7 @@ local tap = require('tap')
 local trigger = require('trigger')
 
 local test = tap.test('box_iproto')
-test:plan(39)
+test:plan(42)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -49,6 +49,8 @@ local connection = net_box.connect(box.info.listen)
 box.iproto.export('not.a.global', function(a) return a + 1 end)
 test:is(connection:call('not.a.global', {1}), 2, 'export')
 test:like(message(box.iproto.export, 'not.a.global', print), 'already exists', 'once')
+local _, problem = pcall(box.iproto.export, 1, print)
+test:is(problem.type, 'IllegalParams', 'a name is a string')
 
 -- Handlers.
 local seen
@@ -95,8 +97,13 @@ box.iproto.override('unknown', nil)
 test:like(message(box.iproto.override), 'Usage: box.iproto.override', 'no arguments')
 test:like(message(box.iproto.override, {}), 'number or string expected, got table', 'wrong type')
 test:like(message(box.iproto.override, 1, 2), 'function expected, got number', 'wrong handler')
-test:is(message(box.iproto.override, 'join', answer),
-    'IPROTO request handler overriding does not support JOIN request type', 'replication')
+test:is(message(box.iproto.override, 'join', answer), 'done',
+    'replication is not overridden, which is logged')
+box.iproto.override('join', nil)
+box.iproto.override('ping', function() return box.NULL end)
+test:is(connection:ping(), false, 'an answer is a boolean')
+box.iproto.override('ping', nil)
+test:is(box.iproto.encode_packet({0}), '\206\0\0\0\2\145\0', 'an array is sent as one')
 
 -- Sending.
 test:is(message(box.iproto.send, 123456, {}), 'Session 123456 does not exist', 'no such session')

@@ -2,7 +2,7 @@
 local tap = require('tap')
 
 local test = tap.test('language')
-test:plan(7)
+test:plan(8)
 
 test:test('string', function(t)
     t:plan(18)
@@ -96,6 +96,14 @@ test:test('strict', function(t)
     strict.off()
     t:is(rawget(_G, 'new_global'), nil, 'nothing was assigned')
     t:ok(pcall(function() return no_such_global end), 'off')
+end)
+
+test:test('os', function(t)
+    t:plan(4)
+    t:is(os.execute('exit 3'), 3 * 256, 'execute returns what wait() tells')
+    t:is(os.execute('true'), 0, '0 for success')
+    t:is(os.execute('kill -9 $$'), 9, 'a signal')
+    t:is(os.execute(), 1, 'there is a shell')
 end)
 
 test:test('modules', function(t)

@@ -8,7 +8,7 @@ local tap = require('tap')
 box.cfg{listen = '127.0.0.1:0'}
 
 local test = tap.test('net_box')
-test:plan(125)
+test:plan(136)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -292,6 +292,18 @@ local raw = {return_raw = true}
 test:is_deeply(again.space.test:replace({50, 'raw'}, raw):decode(), {50, 'raw'}, 'a raw tuple')
 test:is_deeply(again.space.test:select({50}, raw):decode(), {{50, 'raw'}}, 'raw tuples')
 test:is_deeply(again.space.test.index.pk:get({50}, raw):decode(), {50, 'raw'}, 'get')
+local ignorant = net_box.connect(uri, {fetch_schema = false})
+local got = ignorant.space.test:select({50}, raw)
+ignorant:close()
+test:is(got:decode()[1].text, 'raw', 'raw tuples know their fields')
+test:is(got:iterator():take_array(1):decode()[1][1].text, 'raw', 'and so do parts of them')
+test:is(again:call('tuples', {}, raw):iterator():take():decode()[1].id, 1, 'results of calls, too')
+require('compat').box_tuple_extension = 'old'
+local plain = net_box.connect(uri)
+test:is(plain.peer_protocol_features.call_ret_tuple_extension, false, 'calls without formats')
+test:is(box.tuple.is(plain:call('tuples')), false, 'return arrays')
+plain:close()
+require('compat').box_tuple_extension = 'default'
 test:is(again.space.test:delete({51}, raw), nil, 'nothing is nil')
 test:is(again.space.test.index.pk:count({50}, raw), 1, 'a number is a number')
 test:is(message(again.call, again, 'add', msgpack.object(5)), 'Tuple/Key must be MsgPack array',
@@ -302,6 +314,26 @@ for _, fd in ipairs({-1, 1.5, 2 ^ 31}) do
     test:is(message(net_box.from_fd, fd), 'Invalid fd: expected nonnegative integer', 'fd ' .. fd)
 end
 test:like(net_box.from_fd(9000).error, 'Bad file descriptor', 'a descriptor that is none')
+local fio, socket = require('fio'), require('socket')
+local given = socket.tcp_connect(box.info.listen:match('^(.*):(%d+)$'))
+local fd = given:fd()
+local over = net_box.from_fd(fd, {reconnect_after = 0.001})
+test:ok(over:ping(), 'a descriptor of a socket')
+test:like(net_box.from_fd(fd).error, 'File exists', 'is not given away twice')
+test:ok(over:ping(), 'which leaves the first connection alone')
+over:close()
+-- The next file with that number is another one.
+local files = {}
+repeat
+    fiber.sleep(0)
+    files[#files + 1] = fio.open(arg[0], {'O_RDONLY'})
+until files[#files].fh == fd or #files == 1000
+test:is(files[#files].fh, fd, 'closing the connection closes it')
+test:ok(not given:close() and files[#files]:read(2) == '--', 'and the socket closes no other')
+test:is(over.state, 'closed', 'nothing connects again')
+for _, file in ipairs(files) do
+    file:close()
+end
 local in_trigger = fiber.channel(1)
 local triggered = net_box.connect(uri, {wait_connected = false})
 triggered:on_connect(function(self)

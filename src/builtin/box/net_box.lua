@@ -9,6 +9,7 @@ local log = require('log')
 local msgpack = require('msgpack')
 -- Declares struct ibuf.
 require('buffer')
+local socket = require('socket')
 local trigger_list = require('internal.trigger')
 local uri = require('uri')
 
@@ -713,6 +714,9 @@ function net_box.from_fd(fd, options)
         box.error(box.error.ILLEGAL_PARAMS, 'Invalid fd: expected nonnegative integer', 2)
     end
     options = table.copy(options or {})
+    -- There would be nothing to connect to.
+    options.reconnect_after = nil
+    socket.internal.give_away(fd)
     return start({fd = fd}, options)
 end
 

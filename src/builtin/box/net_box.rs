@@ -46,7 +46,8 @@ const READ_STEP_MAX: usize = 1024 * 1024;
 
 /// A connected socket.
 struct Transport {
-    stream: Stream,
+    /// Until it is closed: the descriptor must not wait for the collector.
+    stream: RefCell<Option<Rc<Stream>>>,
     salt: [u8; SALT_SIZE],
     out: RefCell<Vec<u8>>,
     is_writing: Cell<bool>,
@@ -165,7 +166,7 @@ fn greet(cx: Context<'_>, stream: Stream, timeout: Duration) -> Result<usize> {
     userdata::push::<LuaTransport>(
         cx,
         Rc::new(Transport {
-            stream,
+            stream: RefCell::new(Some(Rc::new(stream))),
             salt,
             out: RefCell::default(),
             is_writing: Cell::new(false),
@@ -198,11 +199,18 @@ fn lua_net_box_receive(cx: Context<'_>) -> Result<usize> {
 }
 
 impl Transport {
+    /// Whether what it sends can be read by others.
+    fn is_plain(&self) -> bool {
+        self.stream.borrow().as_ref().is_some_and(|stream| stream.is_plain())
+    }
+
     fn close(&self) {
         if self.is_closed.replace(true) {
             return;
         }
-        self.stream.shutdown();
+        if let Some(stream) = self.stream.take() {
+            stream.shutdown();
+        }
         self.fibers.borrow().iter().for_each(Fiber::wakeup);
     }
 
@@ -230,7 +238,7 @@ impl Transport {
     fn read(&self, missing: usize) -> Result<()> {
         let mut input = self.input.take();
         input.reserve(missing.clamp(READ_SIZE, READ_STEP_MAX.max(input.len())));
-        let result = self.wait(|context| self.stream.poll_read(context, &mut input));
+        let result = self.wait(|stream, context| stream.poll_read(context, &mut input));
         self.input.replace(input);
         match result? {
             Ok(0) => Err(no_connection("Peer closed")),
@@ -240,13 +248,14 @@ impl Transport {
     }
 
     /// Waits for the socket, or until the transport is closed.
-    fn wait<T>(&self, mut poll: impl FnMut(&mut std::task::Context<'_>) -> Poll<T>) -> Result<T> {
+    fn wait<T>(
+        &self,
+        mut poll: impl FnMut(&Stream, &mut std::task::Context<'_>) -> Poll<T>,
+    ) -> Result<T> {
         self.fibers.borrow_mut().push(fiber::current());
         let result = fiber::wait_or_cancel(std::future::poll_fn(|context| {
-            if self.is_closed.get() {
-                return Poll::Ready(None);
-            }
-            poll(context).map(Some)
+            let stream = self.stream.borrow().clone();
+            stream.map_or(Poll::Ready(None), |stream| poll(&stream, context).map(Some))
         }));
         self.fibers.borrow_mut().retain(|other| !other.same(&fiber::current()));
         result?.ok_or_else(|| no_connection("Connection closed"))
@@ -270,7 +279,8 @@ impl Transport {
             }
             let mut done = 0;
             while done < bytes.len() {
-                let written = self.wait(|context| self.stream.poll_write(context, &bytes[done..]));
+                let written =
+                    self.wait(|stream, context| stream.poll_write(context, &bytes[done..]));
                 match written {
                     Ok(Ok(size)) => done += size,
                     // The fiber that receives finds out, too, and says it.

@@ -2,6 +2,7 @@
 local native, box = ...
 
 local check, event = box.internal.check, box.internal.event
+local socket = require('socket')
 local trigger = require('trigger')
 
 local error, ipairs, pcall, select, type = error, ipairs, pcall, select, type
@@ -125,6 +126,7 @@ function session.new(options)
         check.refuse("options parameter 'fd' must be nonnegative integer", 2)
     end
     check.call_at(2, native.iproto_adopt, fd, options.user, options.storage)
+    socket.internal.give_away(fd)
 end
 
 return setmetatable(session, {__index = function(_, key)

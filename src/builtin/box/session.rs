@@ -87,7 +87,15 @@ pub struct Session {
 
 /// The session of a fiber, and the number of the request that the fiber works on: several fibers
 /// may work for one session.
-struct Current(RefCell<Rc<Session>>, Cell<u64>);
+pub struct Current(RefCell<Rc<Session>>, Cell<u64>);
+
+impl Current {
+    /// Sets the number of the request that the fiber works on.
+    #[inline]
+    pub fn set_sync(&self, sync: u64) {
+        self.1.set(sync);
+    }
+}
 
 thread_local! {
     static SESSIONS: RefCell<HashMap<u64, Weak<Session>>> = RefCell::default();
@@ -154,17 +162,24 @@ impl Session {
     }
 
     /// Makes it the session of the running fiber, which from now on acts for its user.
-    pub fn enter(self: &Rc<Session>) {
+    pub fn enter(self: &Rc<Session>) -> Rc<Current> {
         set_effective_user(self.user.get());
         session_setting::set_current(self.settings.borrow().clone());
+        let make = || Current(RefCell::new(self.clone()), Cell::new(0));
         if !fiber::in_fiber() {
             OUTSIDE.set(Some(self.clone()));
-            return;
+            return Rc::new(make());
         }
-        let current = fiber::current().local(|| Current(RefCell::new(self.clone()), Cell::new(0)));
+        let current = fiber::current().local(make);
         let old = current.0.replace(self.clone());
         drop(old);
+        current
     }
+}
+
+/// The running fiber works for nobody any more.
+pub fn leave() {
+    fiber::current().remove_local::<Current>();
 }
 
 impl Drop for Session {
@@ -201,13 +216,6 @@ pub fn current_sync() -> u64 {
         return 0;
     }
     fiber::current().find_local::<Current>().map_or(0, |current| current.1.get())
-}
-
-/// Sets the number of the request that the running fiber works on.
-pub fn set_current_sync(sync: u64) {
-    if let Some(current) = fiber::current().find_local::<Current>() {
-        current.1.set(sync);
-    }
 }
 
 /// The session with this id.

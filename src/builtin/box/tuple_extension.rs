@@ -70,11 +70,10 @@ pub(super) fn write_extension(tuple: &RawTuple, formats: &mut Vec<u16>, out: &mu
     if !formats.contains(&id) {
         formats.push(id);
     }
-    let mut number = Vec::with_capacity(3);
-    mp::write_uint(&mut number, u64::from(id));
-    let size = u32::try_from(number.len() + tuple.data().len()).unwrap_or(u32::MAX);
+    let id_size = if id < 0x80 { 1 } else { 2 + usize::from(id > 0xff) };
+    let size = u32::try_from(id_size + tuple.data().len()).unwrap_or(u32::MAX);
     mp::write_ext_header(out, mp::EXT_TUPLE, size);
-    out.extend_from_slice(&number);
+    mp::write_uint(out, u64::from(id));
     out.extend_from_slice(tuple.data());
 }
 

@@ -42,6 +42,7 @@ use std::sync::atomic::{AtomicU64, Ordering as AtomicOrdering};
 
 pub use build::TreeBuild;
 pub use range::{Range, Walk};
+pub(super) use search::TOGETHER_MAX;
 pub use view::TreeView;
 
 use node::NodePtr;

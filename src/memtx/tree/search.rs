@@ -14,6 +14,9 @@ pub(super) const HEIGHT_MAX: usize = 12;
 const LEAF_LINES: usize = 16;
 const INNER_LINES: usize = 16;
 
+/// Most keys of [`Tree::get_together`]: more would push each other out of the cache.
+pub(in crate::memtx) const TOGETHER_MAX: usize = 16;
+
 /// What is searched for.
 pub(super) trait Probe<O: Order> {
     fn hint(&self) -> u64;
@@ -249,6 +252,36 @@ impl<O: Order> Tree<O> {
         }
     }
 
+    /// Find the elements with these keys, at most [`TOGETHER_MAX`]: level by level, so that the
+    /// cache fetches what all of them need at the same time.
+    pub fn get_together(&self, keys: &[O::Key<'_>], mut found: impl FnMut(Option<O::Item>)) {
+        let Some(root) = self.root else { return keys.iter().for_each(|_| found(None)) };
+        let mut nodes = [root; TOGETHER_MAX];
+        let nodes = &mut nodes[..keys.len()];
+        for level in (1..self.height).rev() {
+            for (node, key) in nodes.iter_mut().zip(keys) {
+                let (inner, probe) = (node.inner(), self.key_probe(*key));
+                *node = inner.children()[child_position(&self.order, inner, &probe, Bound::Upper)];
+                prefetch_node(*node, level - 1);
+            }
+        }
+        for (node, key) in nodes.iter().zip(keys) {
+            found(self.find_in_leaf(*node, &self.key_probe(*key)));
+        }
+    }
+
+    #[inline(always)]
+    fn find_in_leaf<P: Probe<O>>(&self, node: NodePtr<O::Item>, probe: &P) -> Option<O::Item> {
+        let leaf = node.leaf();
+        let (hints, items) = (leaf.hints(), leaf.items());
+        let hint = probe.hint();
+        let low = hints.partition_point(|&other| other < hint);
+        if hints.get(low) != Some(&hint) {
+            return None;
+        }
+        locate_in_tie(&self.order, hints, items, probe, low).ok().map(|at| items[at])
+    }
+
     /// Find the element equal to the probe without noting the way.
     #[inline(always)]
     pub(super) fn find<P: Probe<O>>(&self, probe: &P) -> Option<O::Item> {
@@ -258,14 +291,7 @@ impl<O: Order> Tree<O> {
             node = inner.children()[child_position(&self.order, inner, probe, Bound::Upper)];
             prefetch_node(node, level - 1);
         }
-        let leaf = node.leaf();
-        let (hints, items) = (leaf.hints(), leaf.items());
-        let hint = probe.hint();
-        let low = hints.partition_point(|&other| other < hint);
-        if hints.get(low) != Some(&hint) {
-            return None;
-        }
-        locate_in_tie(&self.order, hints, items, probe, low).ok().map(|at| items[at])
+        self.find_in_leaf(node, probe)
     }
 
     /// The way to the place of an element: `Ok` when an equal one stands there.

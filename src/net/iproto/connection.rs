@@ -314,12 +314,15 @@ impl Connection {
                     break;
                 }
             }
+            let may_have_more = input.len() == input.capacity();
             let (end, rest) = frame::complete(&input);
             if end > 0 {
                 let tail = frame::cut(&mut input, end, buffer::take);
                 self.run(client, Rc::new(Work::new(std::mem::replace(&mut input, tail))));
-                // More may be waiting in the socket: let others go first.
-                fiber::yield_now();
+                if may_have_more {
+                    // Let others go first.
+                    fiber::yield_now();
+                }
             }
             match rest {
                 Ok(size) => missing = size,
@@ -423,7 +426,7 @@ impl Connection {
         let (connection, client, work) = (self.clone(), client.clone(), work.clone());
         self.work_count.set(self.work_count.get() + 1);
         self.server.begin_work();
-        fiber::start("iproto", move || {
+        self.server.workers.start(move || {
             client.work(&connection, &work, round);
             work.end_round(round);
             connection.work_count.set(connection.work_count.get() - 1);

@@ -80,9 +80,17 @@ pub fn fuzz(bytes: &[u8]) {
     let mut start = 0;
     while let Ok(Frame::Packet(packet)) = find(&bytes[start..]) {
         let body = &bytes[start + packet.start..start + packet.end];
-        if let Ok(row) = Row::decode_packet(body) {
-            let _ = Request::decode(&row, true);
+        let quick = Request::decode_packet(body);
+        let row = Row::decode_packet(body);
+        if let Ok(row) = &row {
+            let request = Request::decode(row, true);
+            if let Some((header, quick)) = &quick {
+                // Doubles that are not numbers are not equal to themselves.
+                assert_eq!(header.kind, row.header.kind, "headers read in two ways");
+                assert_eq!(Some(quick), request.as_ref().ok(), "requests read in two ways");
+            }
         }
+        assert!(quick.is_none() || row.is_ok(), "what is not well formed is not a request");
         start += packet.end;
     }
     assert_eq!(start, end, "packets are found one by one as they are all at once");

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Replies may come in any order, each names its request by the number `SYNC`. So packets that
-//! arrived together are one [`Work`], which one fiber runs from the first to the last; when a
-//! request waits for something of its own (a `CALL` that sleeps), another fiber goes on with the
-//! rest. Requests thus begin in the order in which they came.
+//! arrived together are one [`Work`], which one fiber ([`worker`]) runs from the first to the last;
+//! when a request waits for something of its own (a `CALL` that sleeps), another fiber goes on with
+//! the rest. Requests thus begin in the order in which they came.
 //!
 //! # Back-pressure
 //! Nothing more is read from a client while its replies pile up ([`connection`]), nor from anybody
@@ -33,6 +33,7 @@ pub mod reply;
 pub mod server;
 mod thread;
 mod work;
+mod worker;
 
 pub use connection::Connection;
 pub use server::{Client, Counters, Endpoint, Limits, Server, Service};

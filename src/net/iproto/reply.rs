@@ -39,12 +39,14 @@ pub struct Data {
 #[inline]
 pub fn begin(out: &mut Vec<u8>, kind: u32, meta: Meta) -> Packet {
     let start = out.len();
-    out.extend_from_slice(&[0xce, 0, 0, 0, 0, 0x83, key::REQUEST_TYPE, 0xce]);
-    out.extend_from_slice(&kind.to_be_bytes());
-    out.extend_from_slice(&[key::SYNC, 0xcf]);
-    out.extend_from_slice(&meta.sync.to_be_bytes());
-    out.extend_from_slice(&[key::SCHEMA_VERSION, 0xcf]);
-    out.extend_from_slice(&meta.schema_version.to_be_bytes());
+    let mut head = [0; LENGTH_SIZE + 27];
+    head[..8].copy_from_slice(&[0xce, 0, 0, 0, 0, 0x83, key::REQUEST_TYPE, 0xce]);
+    head[8..12].copy_from_slice(&kind.to_be_bytes());
+    head[12..14].copy_from_slice(&[key::SYNC, 0xcf]);
+    head[14..22].copy_from_slice(&meta.sync.to_be_bytes());
+    head[22..24].copy_from_slice(&[key::SCHEMA_VERSION, 0xcf]);
+    head[24..].copy_from_slice(&meta.schema_version.to_be_bytes());
+    out.extend_from_slice(&head);
     Packet { start }
 }
 
@@ -66,9 +68,8 @@ impl Packet {
 #[inline]
 pub fn begin_data(out: &mut Vec<u8>, kind: u32, meta: Meta, more: u8) -> Data {
     let packet = begin(out, kind, meta);
-    out.extend_from_slice(&[0x81 + more, key::DATA, 0xdd]);
-    let count_at = out.len();
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&[0x81 + more, key::DATA, 0xdd, 0, 0, 0, 0]);
+    let count_at = out.len() - 4;
     Data { packet, count_at }
 }
 

@@ -23,6 +23,7 @@ use super::connection::{Connection, Socket};
 use super::remote::{Remote, Threads};
 use super::thread::{Event, Open};
 use super::work::Work;
+use super::worker::Workers;
 use crate::base::error::{Error, Result};
 use crate::base::limits::IPROTO_CONNECTION_COUNT_MAX;
 use crate::fiber::{self, Cond, Fiber};
@@ -130,6 +131,7 @@ pub(super) struct Shared {
     pub(super) room: Cond,
     connections: RefCell<HashMap<u64, Rc<Connection>, ahash::RandomState>>,
     threads: Threads,
+    pub(super) workers: Rc<Workers>,
     /// Broadcast when a connection has ended.
     ended: Cond,
     last_id: Cell<u64>,
@@ -190,6 +192,7 @@ impl Server {
             room: Cond::new(),
             connections: RefCell::default(),
             threads: Threads::default(),
+            workers: Rc::default(),
             ended: Cond::new(),
             last_id: Cell::new(0),
             is_stopping: Cell::new(false),
@@ -352,6 +355,7 @@ fn start(shared: &Rc<Shared>, id: u64, socket: Socket, peer: String, service: &R
     add(&shared.counters.connections, 1);
     let connection = Rc::new(Connection::new(id, socket, peer, shared.clone()));
     shared.connections.borrow_mut().insert(id, connection.clone());
+    shared.workers.open();
     let (shared, service) = (shared.clone(), service.clone());
     fiber::spawn("iproto.connection", move || {
         if connection.shake_hands() {
@@ -363,7 +367,12 @@ fn start(shared: &Rc<Shared>, id: u64, socket: Socket, peer: String, service: &R
             }
         }
         connection.close();
-        shared.connections.borrow_mut().remove(&id);
+        let mut connections = shared.connections.borrow_mut();
+        connections.remove(&id);
+        if connections.is_empty() {
+            shared.workers.close();
+        }
+        drop(connections);
         shared.ended.broadcast();
     });
 }

@@ -82,14 +82,23 @@ impl Work {
         if self.round.get() != round {
             return None;
         }
-        let start = self.next.get();
-        match frame::find(&self.input[start..]) {
-            Ok(Frame::Packet(packet)) => {
-                self.next.set(start + packet.end);
-                Some(&self.input[start + packet.start..start + packet.end])
-            }
-            _ => None,
-        }
+        let packet = self.upcoming().next()?;
+        let end = packet.as_ptr_range().end as usize - self.input.as_ptr() as usize;
+        self.next.set(end);
+        Some(packet)
+    }
+
+    /// The packets behind the one taken last, which may still be taken by another runner.
+    pub fn upcoming(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = self.next.get();
+        std::iter::from_fn(move || {
+            let packet = match frame::find(&self.input[start..]) {
+                Ok(Frame::Packet(packet)) => start + packet.start..start + packet.end,
+                _ => return None,
+            };
+            start = packet.end;
+            Some(&self.input[packet])
+        })
     }
 
     /// The runner is about to do what may take long; `parked` sends the replies before it. False:

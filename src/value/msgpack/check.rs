@@ -76,6 +76,15 @@ pub fn check(data: &[u8]) -> Result<usize, Malformed> {
     check_nested(data, 0)
 }
 
+/// As [`check`], of a value inside a container.
+#[inline]
+pub fn check_inner(data: &[u8]) -> Result<usize, Malformed> {
+    match data.first().map(|first| usize::from(SCALAR_SIZES[usize::from(*first)])) {
+        Some(size @ 1..) if size <= data.len() => Ok(size),
+        _ => check_at(data, 0, 1),
+    }
+}
+
 /// Validates that `data` is one value and nothing else.
 pub fn check_exact(data: &[u8]) -> Result<(), Malformed> {
     let size = check(data)?;
@@ -86,6 +95,11 @@ pub fn check_exact(data: &[u8]) -> Result<(), Malformed> {
 }
 
 fn check_nested(data: &[u8], ext_depth: usize) -> Result<usize, Malformed> {
+    check_at(data, ext_depth, 0)
+}
+
+/// Validates a value that stands in so many containers.
+fn check_at(data: &[u8], ext_depth: usize, depth: usize) -> Result<usize, Malformed> {
     let mut position = 0;
     let mut remaining = 1u64;
     // Values still to come in each container around the current one.
@@ -124,7 +138,7 @@ fn check_nested(data: &[u8], ext_depth: usize) -> Result<usize, Malformed> {
         }
         remaining -= 1;
         if item.child_count > 0 {
-            if outer.len() >= NESTING_MAX {
+            if outer.len() + depth >= NESTING_MAX {
                 return Err(fail(Flaw::Nesting));
             }
             outer.push(remaining);
@@ -229,6 +243,8 @@ mod tests {
         let mut data = vec![0x91; NESTING_MAX];
         data.push(0x90);
         assert_eq!(check(&data), Ok(data.len()));
+        assert_eq!(check_inner(&data).unwrap_err().flaw, Flaw::Nesting);
+        assert_eq!(check_inner(&data[1..]), Ok(data.len() - 1));
         data.insert(0, 0x91);
         assert_eq!(check(&data).unwrap_err().flaw, Flaw::Nesting);
         assert!(check(&vec![0x91; 1 << 20]).is_err());

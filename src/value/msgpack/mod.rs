@@ -15,7 +15,7 @@ mod reader;
 mod text;
 mod write;
 
-pub use check::{Flaw, Malformed, check, check_exact, fuzz};
+pub use check::{Flaw, Malformed, check, check_exact, check_inner, fuzz};
 pub use item::{Kind, skip, skip_many};
 pub use reader::Reader;
 pub use text::{text, write_text};

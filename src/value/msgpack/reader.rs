@@ -65,6 +65,16 @@ impl<'a> Reader<'a> {
         self.skip_many(1)
     }
 
+    /// As [`Reader::skip`], of a value in a container that is not trusted: `None` also when it is
+    /// not well formed.
+    #[inline]
+    pub fn check(&mut self) -> Option<&'a [u8]> {
+        let size = super::check_inner(self.rest()).ok()?;
+        let start = self.position;
+        self.position += size;
+        Some(self.since(start))
+    }
+
     /// Passes over the next `count` values and returns their bytes.
     #[inline]
     pub fn skip_many(&mut self, count: u64) -> Option<&'a [u8]> {

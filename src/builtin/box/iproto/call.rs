@@ -24,6 +24,9 @@ use crate::value::mp::{self, Reader};
 use crate::xrow::Row;
 use crate::xrow::iproto::{key, kind};
 
+/// What separates the words of a path of globals.
+const DELIMITERS: &[u8] = b".:[";
+
 thread_local! {
     /// Names of the globals that came with the program.
     static BUILTINS: RefCell<HashSet<Vec<u8>>> = RefCell::default();
@@ -138,9 +141,19 @@ fn push_function(cx: Context<'_>, database: &Database, name: &[u8]) -> Result<()
     } else {
         access::check_lua_call(database, &text, || is_builtin(name))?;
     }
-    if packet::push_exported(cx, name) {
+    cx.push_bytes(name);
+    if packet::push_exported(cx) {
         return Ok(());
     }
+    if !name.iter().any(|byte| DELIMITERS.contains(byte)) {
+        // The name is on the stack still.
+        cx.get_global_value();
+        if is_callable(cx, -1) {
+            return Ok(());
+        }
+        return Err(client_error!(ER_NO_SUCH_PROC, text.into_owned()));
+    }
+    cx.pop(1);
     find_global(cx, name).ok_or_else(|| client_error!(ER_NO_SUCH_PROC, text.into_owned()))
 }
 
@@ -154,7 +167,7 @@ fn is_builtin(path: &[u8]) -> bool {
 /// leads nowhere.
 fn find_global(cx: Context<'_>, path: &[u8]) -> Option<()> {
     let word_end =
-        |path: &[u8]| path.iter().position(|byte| b".:[".contains(byte)).unwrap_or(path.len());
+        |path: &[u8]| path.iter().position(|byte| DELIMITERS.contains(byte)).unwrap_or(path.len());
     let end = word_end(path);
     let (word, mut rest) = path.split_at(end);
     push_field(cx, None, word);

@@ -3,7 +3,8 @@
 //!
 //! What arrived together is one batch (decision D10): changes are submitted to the log without
 //! waiting, and the replies of the whole go out after one wait. A request that may wait for
-//! something of its own parks the replies before it (`net::iproto::Work`).
+//! something of its own parks the replies before it (`net::iproto::Work`). Requests for data are
+//! read ahead, and those that look rows up by their keys are executed together.
 //!
 //! # Invariants
 //! - A stream runs on one fiber at a time; a packet that finds it busy is queued.
@@ -17,6 +18,8 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::client::{Client, Stream, schema_version};
 use super::{call, packet, request};
 use crate::base::error::{Error, Result};
@@ -25,14 +28,23 @@ use crate::client_error;
 use crate::db::batch::{self, Batch, Submitted};
 use crate::db::{Database, security};
 use crate::fiber;
-use crate::lua::{self, Context, LuaFiber, Reference};
+use crate::lua::{self, LuaFiber, Reference};
+use crate::memtx::Key;
 use crate::net::iproto::reply::{self, Meta};
 use crate::net::iproto::{Connection, Parked, Work};
-use crate::xrow::Row;
 use crate::xrow::iproto::kind;
+use crate::xrow::{Header, Request, Row};
 
 /// Replies of an unfinished batch are written when they are this long.
 const FLUSH_SIZE: usize = 256 * 1024;
+
+/// Most packets that are read ahead: more would push each other out of the cache.
+const WINDOW_SIZE: usize = 16;
+
+/// What the header of a reply says.
+fn meta(sync: u64) -> Meta {
+    Meta { sync, schema_version: schema_version() }
+}
 
 /// A reply that acknowledges changes.
 struct Written {
@@ -66,8 +78,7 @@ impl Replies {
             let Some(error) = error_of(written.marks.clone()) else { continue };
             corrected.extend_from_slice(&self.bytes[copied..written.reply.start]);
             copied = written.reply.end;
-            let meta = Meta { sync: written.sync, schema_version: schema_version() };
-            reply::error(&mut corrected, meta, &error);
+            reply::error(&mut corrected, meta(written.sync), &error);
         }
         corrected.extend_from_slice(&self.bytes[copied..]);
         self.bytes = corrected;
@@ -76,7 +87,7 @@ impl Replies {
 
 /// Runs packets until there are no more for this round, and has their replies written.
 pub(super) fn run(client: &Client, connection: &Rc<Connection>, work: &Rc<Work>, round: u64) {
-    client.session.enter();
+    let current = client.session.enter();
     let mut runner = Runner {
         client,
         connection,
@@ -90,6 +101,9 @@ pub(super) fn run(client: &Client, connection: &Rc<Connection>, work: &Rc<Work>,
         replies: Replies { bytes: connection.buffer(), written: Vec::new() },
         send: None,
         attached: None,
+        current,
+        window: Vec::new(),
+        next: 0,
     };
     // A request that cancelled its fiber must not take the next ones along.
     while !fiber::current().is_cancelled()
@@ -113,6 +127,11 @@ pub(super) fn run(client: &Client, connection: &Rc<Connection>, work: &Rc<Work>,
         fiber::yield_to_ready();
     }
     connection.flush();
+    drop(runner);
+    // The fiber may work for somebody else next.
+    forget_storage();
+    lua::set_last_error(None);
+    session::leave();
 }
 
 /// Where a runner puts its replies while it waits for something, for others to send.
@@ -151,9 +170,16 @@ struct Runner<'a> {
     send: Option<Parked>,
     /// The stream whose requests were run last.
     attached: Option<(u64, Rc<Stream>)>,
+    /// What the fiber works on.
+    current: Rc<session::Current>,
+    /// The packets that come next, up to one that is no request for data out of a stream. They
+    /// are read ahead, so that the cache can fetch what they need together.
+    window: Vec<(Header, Request<'a>)>,
+    /// The place in it of the packet to be taken next.
+    next: usize,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
     fn settle(&mut self) {
         self.detach();
         let replies = std::mem::take(&mut self.replies);
@@ -161,9 +187,35 @@ impl Runner<'_> {
         replies.settle(submitted, self.connection);
     }
 
+    /// The request in a packet that was just taken, if it is one for data out of a stream.
+    #[inline]
+    fn read(&mut self, packet: &'a [u8]) -> Option<(Header, Request<'a>)> {
+        if self.next == self.window.len() {
+            self.window.clear();
+            self.next = 0;
+            let packets = std::iter::once(packet).chain(self.work.upcoming());
+            self.window.extend(packets.take(WINDOW_SIZE).map_while(Request::decode_packet));
+            if self.window.len() > 1
+                && let Some(database) = Database::find()
+            {
+                database.expect(self.window.iter().map(|(_, request)| request));
+            }
+        }
+        let read = self.window.get(self.next).copied();
+        self.next += usize::from(read.is_some());
+        read
+    }
+
     /// Runs one packet, unless its stream is busy.
-    fn run_packet(&mut self, packet: &[u8]) {
+    fn run_packet(&mut self, packet: &'a [u8]) {
         self.connection.count_request();
+        if let Some((header, request)) = self.read(packet)
+            && !packet::is_overridden(header.kind)
+            && !is_outdated(&header)
+        {
+            self.detach();
+            return self.run_data(&header, request);
+        }
         let row = match Row::decode_packet(packet) {
             Ok(row) => row,
             Err((sync, error)) => return self.fail(sync, &error),
@@ -221,20 +273,79 @@ impl Runner<'_> {
         self.client.release_stream(id, &stream);
     }
 
-    fn meta(&self, sync: u64) -> Meta {
-        Meta { sync, schema_version: schema_version() }
-    }
-
     fn fail(&mut self, sync: u64, error: &Error) {
         tracing::debug!(client = %self.connection.peer, "{error}");
-        let meta = self.meta(sync);
-        reply::error(&mut self.replies.bytes, meta, error);
+        reply::error(&mut self.replies.bytes, meta(sync), error);
+    }
+
+    /// Executes a request for data.
+    fn run_data(&mut self, header: &Header, request: Request<'a>) {
+        let result = match self.check_session(header.kind) {
+            Ok(()) if self.run_points(&request) => return,
+            Ok(()) => {
+                self.current.set_sync(header.sync);
+                let client = self.client;
+                self.answer(header.sync, |meta, out| request::data(client, request, meta, out))
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            self.fail(header.sync, &error);
+        }
+    }
+
+    /// Executes the request taken last and those like it that follow at once, if they are but
+    /// look-ups.
+    fn run_points(&mut self, request: &Request<'_>) -> bool {
+        let first = self.next - 1;
+        let Some(database) = Database::find().filter(|_| request::is_point(request)) else {
+            return false;
+        };
+        let Some(points) = database.points(request.space_id) else { return false };
+        let mut keys: SmallVec<[Key<'_>; WINDOW_SIZE]> = SmallVec::new();
+        let similar = self.window[first..].iter().take_while(|(header, other)| {
+            other.space_id == request.space_id && request::is_point(other) && !is_outdated(header)
+        });
+        keys.extend(similar.map_while(|(_, other)| points.key(other.key?)));
+        if keys.is_empty() {
+            return false;
+        }
+        for _ in 1..keys.len() {
+            self.work.take(self.round);
+            self.connection.count_request();
+        }
+        self.next = first + keys.len();
+        let syncs = self.window[first..].iter().map(|(header, _)| header.sync);
+        let mut metas = syncs.map(meta);
+        let out = &mut self.replies.bytes;
+        points.look_up(database, &keys, |tuple| {
+            if let Some(meta) = metas.next() {
+                request::point_reply(self.client, tuple, meta, out);
+            }
+        });
+        true
+    }
+
+    /// Lets `run` write the reply to a request, and notes what it has changed.
+    fn answer(
+        &mut self,
+        sync: u64,
+        run: impl FnOnce(Meta, &mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let mark = self.shelf.batch.mark();
+        let start = self.replies.bytes.len();
+        let result = run(meta(sync), &mut self.replies.bytes);
+        if result.is_err() {
+            self.replies.bytes.truncate(start);
+        }
+        self.note(start, sync, mark);
+        result
     }
 
     /// Executes a request and writes its reply.
     fn execute(&mut self, row: &Row<'_>, header: &[u8]) {
         let sync = row.header.sync;
-        session::set_current_sync(sync);
+        self.current.set_sync(sync);
         if let Err(error) = self.check_session(row.header.kind) {
             return self.fail(sync, &error);
         }
@@ -242,22 +353,15 @@ impl Runner<'_> {
             return;
         }
         let result = match row.header.request_type() {
-            _ if is_outdated(row) => Err(client_error!(
+            _ if is_outdated(&row.header) => Err(client_error!(
                 ER_WRONG_SCHEMA_VERSION,
                 row.header.schema_version,
                 schema_version()
             )),
             Some(kind::CALL | kind::CALL_16 | kind::EVAL) => return self.call(row),
             Some(_) => {
-                let mark = self.shelf.batch.mark();
-                let start = self.replies.bytes.len();
-                let result =
-                    request::execute(self.client, row, self.meta(sync), &mut self.replies.bytes);
-                if result.is_err() {
-                    self.replies.bytes.truncate(start);
-                }
-                self.note(start, sync, mark);
-                result
+                let client = self.client;
+                self.answer(sync, |meta, out| request::execute(client, row, meta, out))
             }
             None => Err(client_error!(ER_UNKNOWN_REQUEST_TYPE, row.header.kind)),
         };
@@ -291,12 +395,11 @@ impl Runner<'_> {
         lua::enter(|cx| {
             let top = cx.top();
             let called = call::run(cx, row);
-            forget_storage(cx);
+            forget_storage();
             mark = self.unpark(mark);
             let start = self.replies.bytes.len();
             let result = called.and_then(|()| self.end_transaction(row)).and_then(|()| {
-                let meta = self.meta(sync);
-                call::encode(cx, top, row, self.client, meta, &mut self.replies.bytes)
+                call::encode(cx, top, row, self.client, meta(sync), &mut self.replies.bytes)
             });
             if let Err(error) = result {
                 self.replies.bytes.truncate(start);
@@ -363,16 +466,16 @@ impl Runner<'_> {
 }
 
 /// The next request finds `fiber.storage` empty, as if its fiber were new.
-fn forget_storage(cx: Context<'_>) {
+fn forget_storage() {
     let lua_fiber = fiber::current().find_local::<LuaFiber>();
     if let Some(storage) = lua_fiber.and_then(|lua_fiber| lua_fiber.storage.take()) {
-        cx.release(Reference::from_raw(storage));
+        lua::with_main(|cx| cx.release(Reference::from_raw(storage)));
     }
 }
 
 /// Whether the client knows another schema than the one there is.
-fn is_outdated(row: &Row<'_>) -> bool {
-    let known = row.header.schema_version;
+fn is_outdated(header: &Header) -> bool {
+    let known = header.schema_version;
     known != 0 && known != schema_version()
 }
 

@@ -2,10 +2,10 @@
 -- clients, functions that clients may call by a name, and handlers in the place of the server's.
 local native, box = ...
 
-local msgpack, trigger = require('msgpack'), require('trigger')
+local log, msgpack, trigger = require('log'), require('msgpack'), require('trigger')
 
 local error, ipairs, pairs, select, setmetatable = error, ipairs, pairs, select, setmetatable
-local tonumber, tostring, type = tonumber, tostring, type
+local next, table, tonumber, type = next, table, tonumber, type
 
 local check = box.internal.check
 
@@ -26,6 +26,7 @@ for _, number in ipairs(iproto.own_features) do
     iproto.protocol_features[FEATURES[number]] = true
 end
 iproto.own_features = nil
+require('internal.tweaks')('box_tuple_extension', native.iproto_set_tuple_extension)
 
 --
 -- Packets
@@ -41,10 +42,13 @@ local function object(bytes)
     return msgpack.object_from_raw(bytes, nil, names)
 end
 
--- The MessagePack of a header or body: bytes as they are, or a table whose keys may be names.
+-- The MessagePack of a header or body: bytes as they are, or a table whose keys may be names. That of
+-- an array is no packet that anybody understands, but who sends one means it.
 local function encode_map(value)
     if type(value) == 'string' then
         return value
+    elseif value[1] ~= nil and #value == table.maxn(value) then
+        return msgpack.encode(value)
     end
     local map = setmetatable({}, {__serialize = 'map'})
     for key, field in pairs(value) do
@@ -182,8 +186,7 @@ box.internal.func_registry = exported
 native.iproto_set_exported(exported)
 
 function iproto.export(name, func)
-    check.param(name, 'function name', 'string', 2)
-    check.param(func, 'function object', 'function', 2)
+    check.call_at(2, native.iproto_check_export, name, func)
     if exported[name] ~= nil then
         box.error(box.error.FUNCTION_EXISTS, name, 2)
     end
@@ -195,6 +198,12 @@ end
 --
 
 local PREFIX = 'box.iproto.override'
+
+-- Types that take a connection over.
+local NOT_OVERRIDABLE = {}
+for _, name in ipairs({'JOIN', 'SUBSCRIBE', 'FETCH_SNAPSHOT', 'REGISTER'}) do
+    NOT_OVERRIDABLE[iproto.type[name]] = name
+end
 
 -- The type that an event of the prefix is about, nil for none that may be overridden.
 local function type_of(event)
@@ -222,7 +231,10 @@ local function update()
     for event in pairs(trigger.info()) do
         if event:sub(1, #PREFIX) == PREFIX then
             local number = type_of(event)
-            if number ~= nil then
+            local name = NOT_OVERRIDABLE[number]
+            if name ~= nil then
+                log.error("IPROTO request handler overriding does not support `%s' request type", name)
+            elseif number ~= nil then
                 types[#types + 1] = number
             end
         end
@@ -237,7 +249,11 @@ update()
 local function handle(number, header, body)
     for _, event in ipairs(events_of(number)) do
         for _, handler in trigger.pairs(event) do
-            if handler(object(header), object(body)) then
+            local is_answered = handler(object(header), object(body))
+            if type(is_answered) ~= 'boolean' then
+                box.error(box.error.PROC_LUA,
+                    'Invalid Lua IPROTO handler return type: expected boolean')
+            elseif is_answered then
                 return true
             end
         end
@@ -252,8 +268,6 @@ native.iproto_set_override_handler(function(number, header, body)
     end
     return handle(is_known and number or iproto.type.UNKNOWN, header, body)
 end)
-
-local NOT_OVERRIDABLE = {JOIN = true, SUBSCRIBE = true, FETCH_SNAPSHOT = true, REGISTER = true}
 
 function iproto.override(request_type, callback)
     if request_type == nil then
@@ -270,12 +284,6 @@ function iproto.override(request_type, callback)
         event = ('%s[%d]'):format(PREFIX, request_type)
     else
         event = PREFIX .. '.' .. request_type:lower()
-    end
-    for name in pairs(NOT_OVERRIDABLE) do
-        if type_of(event) == iproto.type[name] then
-            box.error(box.error.UNSUPPORTED, 'IPROTO request handler overriding',
-                tostring(name) .. ' request type', 2)
-        end
     end
     local name = PREFIX .. '.lua.user_handler'
     trigger.del(event, name)

@@ -23,6 +23,7 @@ const UNKNOWN: i32 = -1;
 thread_local! {
     static OVERRIDDEN: RefCell<HashSet<i32>> = RefCell::default();
     static IS_OVERRIDING: Cell<bool> = const { Cell::new(false) };
+    static HAS_TUPLE_EXTENSION: Cell<bool> = const { Cell::new(true) };
     static HANDLER: RefCell<Option<Rc<LuaFunction>>> = const { RefCell::new(None) };
     /// Functions of `box.iproto.export` by name.
     static EXPORTED: RefCell<Option<Rc<LuaFunction>>> = const { RefCell::new(None) };
@@ -37,6 +38,8 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("iproto_decode_greeting", lua_iproto_decode_greeting)
         .function("iproto_send", lua_iproto_send)
         .function("iproto_set_exported", lua_iproto_set_exported)
+        .function("iproto_check_export", lua_iproto_check_export)
+        .function("iproto_set_tuple_extension", lua_iproto_set_tuple_extension)
         .function("iproto_set_overridden", lua_iproto_set_overridden)
         .function("iproto_set_override_handler", lua_iproto_set_override_handler)
 }
@@ -144,18 +147,46 @@ fn lua_iproto_set_exported(cx: Context<'_>) -> Result<usize> {
     Ok(0)
 }
 
-/// Pushes the function that was exported by this name; false (and nothing pushed): there is none.
-pub(super) fn push_exported(cx: Context<'_>, name: &[u8]) -> bool {
-    let Some(exported) = EXPORTED.with_borrow(Clone::clone) else { return false };
-    exported.push(cx);
-    cx.push_bytes(name);
-    cx.raw_get(-2);
-    cx.remove(-2);
-    if cx.kind(-1) == Kind::Function {
-        return true;
-    }
-    cx.pop(1);
-    false
+/// `iproto_check_export(name, function)`
+fn lua_iproto_check_export(cx: Context<'_>) -> Result<usize> {
+    let wrong = if cx.kind(1) != Kind::String {
+        "function name should be a string"
+    } else if cx.kind(2) != Kind::Function {
+        "function object should be a function"
+    } else {
+        return Ok(0);
+    };
+    Err(Error::illegal_params(wrong))
+}
+
+/// `iproto_set_tuple_extension(flag)`: whether calls may have tuples with their formats.
+fn lua_iproto_set_tuple_extension(cx: Context<'_>) -> Result<usize> {
+    HAS_TUPLE_EXTENSION.set(cx.boolean(1));
+    Ok(0)
+}
+
+/// Whether the server offers a feature now.
+pub(super) fn offers(feature: u8) -> bool {
+    let is_of_calls =
+        matches!(feature, feature::CALL_RET_TUPLE_EXTENSION | feature::CALL_ARG_TUPLE_EXTENSION);
+    !is_of_calls || HAS_TUPLE_EXTENSION.get()
+}
+
+/// Puts the function that was exported by the name on the top of the stack in its place; false: there
+/// is none, and the name stays.
+pub(super) fn push_exported(cx: Context<'_>) -> bool {
+    EXPORTED.with_borrow(|exported| {
+        let Some(exported) = exported else { return false };
+        exported.push(cx);
+        cx.push_value(-2);
+        cx.raw_get(-2);
+        let is_exported = cx.kind(-1) == Kind::Function;
+        if is_exported {
+            cx.replace(-3);
+        }
+        cx.pop(if is_exported { 1 } else { 2 });
+        is_exported
+    })
 }
 
 /// `iproto_set_overridden(types)`

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::client::{Client, feature};
+use super::packet::offers;
 use crate::base::error::{Error, Result};
 use crate::builtin::r#box::{session, tuple_extension};
 use crate::client_error;
@@ -16,7 +17,7 @@ use crate::db::{After, BeginOptions, Database, Isolation, SelectOptions, access,
 use crate::lua;
 use crate::memtx::IteratorType;
 use crate::net::iproto::reply::{self, Meta};
-use crate::tuple::Tuple;
+use crate::tuple::RawTuple;
 use crate::value::mp::{self, Reader};
 use crate::xrow::iproto::{key, kind};
 use crate::xrow::{Request, Row};
@@ -28,10 +29,12 @@ pub(super) const PROTOCOL_VERSION: u64 = 10;
 pub(super) fn execute(client: &Client, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> Result<()> {
     let database = crate::builtin::r#box::space::database()?;
     match row.header.request_type().unwrap_or(u16::MAX) {
-        kind::SELECT => select(database, client, row, meta, out),
-        kind::INSERT | kind::REPLACE | kind::UPDATE | kind::DELETE | kind::UPSERT => {
-            change(database, client, row, meta, out)
-        }
+        kind::SELECT
+        | kind::INSERT
+        | kind::REPLACE
+        | kind::UPDATE
+        | kind::DELETE
+        | kind::UPSERT => data(client, Request::decode(row, true)?, meta, out),
         kind::BEGIN => begin(database, row).map(|()| reply::ok(out, meta)),
         kind::COMMIT => commit(database, row).map(|()| reply::ok(out, meta)),
         kind::ROLLBACK => database.rollback().map(|()| reply::ok(out, meta)),
@@ -60,6 +63,48 @@ pub(super) fn execute(client: &Client, row: &Row<'_>, meta: Meta, out: &mut Vec<
     }
 }
 
+/// Executes a request for data and appends its reply.
+pub(super) fn data(
+    client: &Client,
+    mut request: Request<'_>,
+    meta: Meta,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let database = crate::builtin::r#box::space::database()?;
+    resolve(database, &mut request)?;
+    match request.kind {
+        kind::SELECT => select(database, client, &request, meta, out),
+        kind::INSERT_ARROW => Err(client_error!(ER_UNSUPPORTED, "memtx", "arrow format")),
+        _ => change(database, client, request, meta, out),
+    }
+}
+
+/// Whether it asks for nothing but the tuple with a whole key, as far as it says itself.
+#[inline]
+pub(super) fn is_point(request: &Request<'_>) -> bool {
+    request.kind == kind::SELECT
+        && (request.index_id, request.offset, request.iterator) == (0, 0, 0)
+        && request.limit > 0
+        && !request.fetch_position
+        && (request.after_position, request.after_tuple) == (None, None)
+        && (request.space_name, request.index_name) == (None, None)
+}
+
+/// Writes the reply to such a request from what was found.
+#[inline]
+pub(super) fn point_reply(
+    client: &Client,
+    tuple: Option<&RawTuple>,
+    meta: Meta,
+    out: &mut Vec<u8>,
+) {
+    let is_extended = client.has_feature(feature::DML_TUPLE_EXTENSION);
+    let data = reply::begin_data(out, u32::from(kind::OK), meta, u8::from(is_extended));
+    let formats = write_tuples(tuple, is_extended, out);
+    data.set_count(out, u32::from(tuple.is_some()));
+    end_data(data, formats, out);
+}
+
 /// Puts the ids in the place of the names that a client gave.
 fn resolve(database: &Database, request: &mut Request<'_>) -> Result<()> {
     if let Some(name) = request.space_name {
@@ -81,12 +126,10 @@ fn resolve(database: &Database, request: &mut Request<'_>) -> Result<()> {
 fn select(
     database: &Database,
     client: &Client,
-    row: &Row<'_>,
+    request: &Request<'_>,
     meta: Meta,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let mut request = Request::decode(row, true)?;
-    resolve(database, &mut request)?;
     let iterator = IteratorType::from_number(request.iterator)
         .ok_or_else(|| Error::illegal_params("Invalid iterator type"))?;
     let after = match (request.after_position, request.after_tuple) {
@@ -107,7 +150,8 @@ fn select(
     let is_extended = client.has_feature(feature::DML_TUPLE_EXTENSION);
     let more = u8::from(position.is_some()) + u8::from(is_extended);
     let data = reply::begin_data(out, u32::from(kind::OK), meta, more);
-    let formats = write_tuples(&selection.tuples, is_extended, out);
+    let tuples = selection.tuples.iter().map(|tuple| &**tuple);
+    let formats = write_tuples(tuples, is_extended, out);
     data.set_count(out, selection.tuples.len() as u32);
     if let Some(position) = position {
         out.push(key::POSITION);
@@ -118,9 +162,13 @@ fn select(
 }
 
 /// Writes tuples; as extensions, the formats they need are returned.
-fn write_tuples(tuples: &[Tuple], is_extended: bool, out: &mut Vec<u8>) -> Option<Vec<u16>> {
+fn write_tuples<'t>(
+    tuples: impl IntoIterator<Item = &'t RawTuple>,
+    is_extended: bool,
+    out: &mut Vec<u8>,
+) -> Option<Vec<u16>> {
     if !is_extended {
-        tuples.iter().for_each(|tuple| out.extend_from_slice(tuple.data()));
+        tuples.into_iter().for_each(|tuple| out.extend_from_slice(tuple.data()));
         return None;
     }
     let mut formats = Vec::new();
@@ -141,21 +189,14 @@ fn end_data(data: reply::Data, formats: Option<Vec<u16>>, out: &mut Vec<u8>) {
 fn change(
     database: &Database,
     client: &Client,
-    row: &Row<'_>,
+    mut request: Request<'_>,
     meta: Meta,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let mut request = Request::decode(row, true)?;
-    resolve(database, &mut request)?;
     // The log names spaces by id.
     (request.space_name, request.index_name) = (None, None);
     let tuple = database.execute(&request)?;
-    let is_extended = client.has_feature(feature::DML_TUPLE_EXTENSION);
-    let data = reply::begin_data(out, u32::from(kind::OK), meta, u8::from(is_extended));
-    let tuples = tuple.as_slice();
-    let formats = write_tuples(tuples, is_extended, out);
-    data.set_count(out, tuples.len() as u32);
-    end_data(data, formats, out);
+    point_reply(client, tuple.as_deref(), meta, out);
     Ok(())
 }
 
@@ -253,14 +294,18 @@ fn identify(client: &Client, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> Re
         }
         Some(())
     })?;
+    if !offers(feature::CALL_RET_TUPLE_EXTENSION) {
+        features &= !(1 << feature::CALL_RET_TUPLE_EXTENSION);
+    }
     client.features.set(features);
+    let offered: Vec<u8> = feature::ALL.into_iter().filter(|&feature| offers(feature)).collect();
     let packet = reply::begin(out, u32::from(kind::OK), meta);
     mp::write_map_len(out, 3);
     out.push(key::VERSION);
     mp::write_uint(out, PROTOCOL_VERSION);
     out.push(key::FEATURES);
-    mp::write_array_len(out, feature::ALL.len() as u32);
-    feature::ALL.iter().for_each(|feature| mp::write_uint(out, u64::from(*feature)));
+    mp::write_array_len(out, offered.len() as u32);
+    offered.iter().for_each(|feature| mp::write_uint(out, u64::from(*feature)));
     out.push(key::AUTH_TYPE);
     mp::write_str(out, security::policy().auth_type.name().as_bytes());
     packet.end(out);

@@ -23,6 +23,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("read_tuples", lua_net_box_read_tuples)
         .function("read_bytes", lua_net_box_read_bytes)
         .function("read_first_bytes", lua_net_box_read_first_bytes)
+        .function("decode_with_formats", lua_net_box_decode_with_formats)
         .function("read_id", lua_net_box_read_id)
         .function("read_event", lua_net_box_read_event)
         .function("format", lua_net_box_format)
@@ -113,20 +114,42 @@ fn lua_net_box_read_tuples(cx: Context<'_>) -> Result<usize> {
     })
 }
 
-/// `read_bytes(transport, without header)`: the body, or the array of `DATA` alone.
+/// Pushes what the packet tells of formats, or nil.
+fn push_formats(cx: Context<'_>, row: &Row<'_>) {
+    match find(row.body, key::TUPLE_FORMATS) {
+        Some(formats) => cx.push_bytes(formats),
+        None => cx.push_nil(),
+    }
+}
+
+/// `decode_with_formats(formats, bytes, offset)`: the value there, with tuples of these formats, and
+/// where the next one starts.
+fn lua_net_box_decode_with_formats(cx: Context<'_>) -> Result<usize> {
+    let (formats, bytes) = (cx.check_bytes(1)?, cx.check_bytes(2)?);
+    let start = usize::try_from(cx.check_integer(3)? - 1).unwrap_or(usize::MAX);
+    let mut reader = Reader::new(bytes.get(start..).unwrap_or_default());
+    tuple_extension::with_formats(Some(formats), || {
+        serializer::push_next(cx, &mut reader, &Config::DEFAULT)
+    })?;
+    cx.push_number((start + reader.position() + 1) as f64);
+    Ok(2)
+}
+
+/// `read_bytes(transport, without header)`: the body, or the array of `DATA` alone and the formats.
 fn lua_net_box_read_bytes(cx: Context<'_>) -> Result<usize> {
     let without_header = cx.boolean(2);
     with_row(cx, |row| {
         if without_header {
             cx.push_bytes(find(row.body, key::DATA).unwrap_or(&[0x90]));
-        } else {
-            cx.push_bytes(if row.body.is_empty() { &[0x80] } else { row.body });
+            push_formats(cx, &row);
+            return Ok(2);
         }
+        cx.push_bytes(if row.body.is_empty() { &[0x80] } else { row.body });
         Ok(1)
     })
 }
 
-/// `read_first_bytes(transport)`: the first item of `DATA`, or nil.
+/// `read_first_bytes(transport)`: the first item of `DATA`, or nil; and the formats.
 fn lua_net_box_read_first_bytes(cx: Context<'_>) -> Result<usize> {
     with_row(cx, |row| {
         let (mut reader, _) = data(&row);
@@ -134,7 +157,8 @@ fn lua_net_box_read_first_bytes(cx: Context<'_>) -> Result<usize> {
             Some(item) => cx.push_bytes(item),
             None => cx.push_nil(),
         }
-        Ok(1)
+        push_formats(cx, &row);
+        Ok(2)
     })
 }
 

@@ -153,7 +153,7 @@ fn authenticate(cx: Context<'_>, body: &mut Body, transport: &Transport) -> Resu
     let user = cx.check_bytes(FIRST)?;
     let password = cx.opt_bytes(FIRST + 1)?;
     let method = cx.opt_bytes(FIRST + 2)?.map(Method::by_name).transpose()?.unwrap_or_default();
-    if method.requires_encryption() && transport.stream.is_plain() {
+    if method.requires_encryption() && transport.is_plain() {
         let method = format!("Authentication method '{}'", method.name());
         return Err(client_error!(ER_UNSUPPORTED, method, "unencrypted connection"));
     }

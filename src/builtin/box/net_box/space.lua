@@ -116,18 +116,25 @@ function read.values(native, io)
     return (native.read_values(io))
 end
 
+local function raw_object(native, bytes, formats)
+    local decode = formats ~= nil and function(whole, offset)
+        return native.decode_with_formats(formats, whole, offset or 1)
+    end or nil
+    return msgpack.object_from_raw(bytes, nil, nil, decode)
+end
+
 -- A reader that returns as MessagePack what `reader` would make Lua values of.
 function read.raw_of(reader)
     if reader == read.nothing or reader == read.count then
         return reader
     elseif not of_one[reader] then
         return function(native, io)
-            return msgpack.object_from_raw(native.read_bytes(io, true))
+            return raw_object(native, native.read_bytes(io, true))
         end
     end
     return function(native, io)
-        local bytes = native.read_first_bytes(io)
-        return bytes ~= nil and msgpack.object_from_raw(bytes) or nil
+        local bytes, formats = native.read_first_bytes(io)
+        return bytes ~= nil and raw_object(native, bytes, formats) or nil
     end
 end
 
