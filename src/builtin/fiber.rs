@@ -20,8 +20,45 @@ const NAME_SIZE_MAX: usize = 255;
 /// What Lua holds of a fiber.
 struct Handle(u64);
 
-/// Values in a channel are kept in the registry.
-type LuaChannel = Rc<Channel<Reference>>;
+/// A value in a channel: scalars as they are, all else in the registry.
+enum Passed {
+    Number(f64),
+    Boolean(bool),
+    Other(Reference),
+}
+
+impl Passed {
+    /// The value at `index`.
+    fn take(cx: Context<'_>, index: i32) -> Passed {
+        match cx.kind(index) {
+            Kind::Number => Passed::Number(cx.number(index).unwrap_or_default()),
+            Kind::Boolean => Passed::Boolean(cx.boolean(index)),
+            _ => {
+                cx.push_value(index);
+                Passed::Other(cx.reference())
+            }
+        }
+    }
+
+    fn push(self, cx: Context<'_>) {
+        match self {
+            Passed::Number(number) => cx.push_number(number),
+            Passed::Boolean(flag) => cx.push_boolean(flag),
+            Passed::Other(reference) => {
+                cx.push_reference(&reference);
+                cx.release(reference);
+            }
+        }
+    }
+
+    fn release(self, cx: Context<'_>) {
+        if let Passed::Other(reference) = self {
+            cx.release(reference);
+        }
+    }
+}
+
+type LuaChannel = Rc<Channel<Passed>>;
 
 /// Pushes the table of native functions.
 pub(super) fn open(cx: Context<'_>) -> Result<()> {
@@ -497,12 +534,11 @@ fn lua_channel_put(cx: Context<'_>) -> Result<usize> {
         return Err(Error::new(Type::Luajit, format!("usage: {USAGE}")));
     }
     let deadline = deadline(cx, 3, USAGE)?;
-    cx.push_value(2);
-    let result = channel.put(cx.reference(), deadline);
+    let result = channel.put(Passed::take(cx, 2), deadline);
     let put = match result {
         Ok(()) => true,
         Err((error, value)) => {
-            cx.release(value);
+            value.release(cx);
             if error == ChannelError::Cancelled {
                 return Err(fiber::cancelled_error());
             }
@@ -519,10 +555,7 @@ fn lua_channel_get(cx: Context<'_>) -> Result<usize> {
     let channel = channel(cx, USAGE)?;
     let deadline = deadline(cx, 2, USAGE)?;
     match channel.get(deadline) {
-        Ok(value) => {
-            cx.push_reference(&value);
-            cx.release(value);
-        }
+        Ok(value) => value.push(cx),
         Err(ChannelError::Cancelled) => return Err(fiber::cancelled_error()),
         Err(_) => cx.push_nil(),
     }
@@ -550,7 +583,7 @@ fn lua_channel_close(cx: Context<'_>) -> Result<usize> {
     channel.close();
     while channel.count() > 0 {
         match channel.get(None) {
-            Ok(value) => cx.release(value),
+            Ok(value) => value.release(cx),
             Err(_) => break,
         }
     }

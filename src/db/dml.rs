@@ -57,17 +57,37 @@ impl Database {
     /// [`Database::replace`] where that neither waits for the log nor runs the application's code;
     /// `None` where it would, or where it fails. Then nothing has changed.
     pub fn replace_at_once(&self, space_id: u32, tuple: &[u8]) -> Option<Tuple> {
+        if !self.may_write_at_once(space_id) {
+            return None;
+        }
+        self.replace(space_id, tuple).ok().flatten()
+    }
+
+    /// [`Database::upsert`] likewise; false where it would wait or run code, or where it fails.
+    pub fn upsert_at_once(
+        &self,
+        space_id: u32,
+        tuple: &[u8],
+        operations: &[u8],
+        index_base: u32,
+    ) -> bool {
+        self.may_write_at_once(space_id)
+            && self.upsert(space_id, tuple, operations, index_base).is_ok()
+    }
+
+    /// Whether a change of the space neither waits for the log nor runs the application's code.
+    fn may_write_at_once(&self, space_id: u32) -> bool {
         let context = context::current();
         let waits = !context.batch.is_open() && self.is_logging();
         if context.transaction().is_none() && (waits || !self.has_room()) {
-            return None;
+            return false;
         }
         // A refusal runs triggers, which this must not.
-        let space = self.schema().space(space_id)?;
-        let is_simple = access::may_write(self, space_id)
-            && !space.may_run_functions()
-            && space.definition().engine != Engine::Vinyl;
-        if is_simple { self.replace(space_id, tuple).ok().flatten() } else { None }
+        self.schema().space(space_id).is_some_and(|space| {
+            access::may_write(self, space_id)
+                && !space.may_run_functions()
+                && space.definition().engine != Engine::Vinyl
+        })
     }
 
     /// Deletes the tuple with this key (a MessagePack array) in a unique index; returns it.

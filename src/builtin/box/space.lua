@@ -11,6 +11,11 @@ local get_string =
     ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, const char *, size_t)', native.get_string)
 local put_string = ffi.cast('void (*)(uint32_t, const char *, size_t)', native.put_string)
 local put_number = ffi.cast('void (*)(uint32_t, double)', native.put_number)
+local put_operation =
+    ffi.cast('void (*)(uint32_t, const char *, size_t)', native.put_operation)
+local operation_string = ffi.cast('void (*)(const char *, size_t)', native.operation_string)
+local operation_number = ffi.cast('void (*)(double)', native.operation_number)
+local upsert_row = ffi.cast('bool (*)(uint32_t, uint32_t, uint32_t)', native.upsert_row)
 local replace_row = ffi.cast('const uint8_t *(*)(uint32_t, uint32_t)', native.replace_row)
 local store_row = ffi.cast('bool (*)(uint32_t, uint32_t)', native.store_row)
 local iterator_next = ffi.cast('const uint8_t *(*)(void *)', native.iterator_next)
@@ -486,8 +491,53 @@ function space_methods.update(space, key, operations)
     return check_primary(space):update(key, operations)
 end
 
+-- Puts a part of an operation; false if it is not of the simple kinds.
+local function put_part(part)
+    local kind = type(part)
+    if kind == 'string' then
+        operation_string(part, #part)
+        return true
+    elseif kind == 'number' then
+        operation_number(part)
+        return true
+    end
+    return false
+end
+
+-- Puts an operation {name, field, value} for `upsert_row`; false if it is another one.
+local function put_simple_operation(index, operation)
+    if type(operation) ~= 'table' or getmetatable(operation) ~= nil or #operation ~= 3
+        or next(operation, 3) ~= nil or type(operation[1]) ~= 'string' then
+        return false
+    end
+    put_operation(index, operation[1], #operation[1])
+    return put_part(operation[2]) and put_part(operation[3])
+end
+
+-- Puts up to three operations; how many, nil if they are others.
+local function put_operations(operations)
+    if type(operations) ~= 'table' or getmetatable(operations) ~= nil then
+        return nil
+    end
+    local count = #operations
+    if count == 0 or count > 3 or next(operations, count) ~= nil
+        or not put_simple_operation(0, operations[1])
+        or (count > 1 and not put_simple_operation(1, operations[2]))
+        or (count > 2 and not put_simple_operation(2, operations[3])) then
+        return nil
+    end
+    return count
+end
+
 function space_methods.upsert(space, value, operations)
     check_space(space, 'upsert')
+    local count = put_row(value)
+    if count ~= nil then
+        local operation_count = put_operations(operations)
+        if operation_count ~= nil and upsert_row(space.id, count, operation_count) then
+            return
+        end
+    end
     native.upsert(space.id, value, operations)
 end
 
