@@ -87,8 +87,7 @@ function commands.GET(client, key)
         if ttl == nil or ttl > now() then
             stats.hits = stats.hits + 1
             if type(row[2]) == 'string' then
-                -- The field as it stands in the tuple: no Lua string is made of it.
-                return row, 2
+                return resp.FIELD, row, 2
             end
             return row_text(row)
         end

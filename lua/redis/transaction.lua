@@ -45,12 +45,12 @@ end
 -- Runs one queued command; an error is its reply.
 local function run(client, command)
     local handler = gate.commands[command[1]]
-    local ok, reply, field = pcall(handler, client, unpack(command, 3, command[2] + 1))
+    local ok, reply, row, field = pcall(handler, client, unpack(command, 3, command[2] + 1))
     if not ok then
         return resp.failure(reply)
     end
-    if field ~= nil and box.tuple.is(reply) then
-        return reply[field]
+    if reply == resp.FIELD then
+        return row[field]
     end
     if reply == nil then
         return resp.null

@@ -167,8 +167,7 @@ fn add_command(server: &Server, command: &str) -> (PathBuf, String) {
     (path, new)
 }
 
-/// A tuple and the number of a field are the field's text, in a transaction as well; where that
-/// field is none, the reply is the tuple.
+/// `resp.FIELD`, a tuple and the number of a field are the field's text, in a transaction as well.
 #[test]
 fn a_field_of_a_tuple_is_a_reply() {
     let server = Server::start();
@@ -176,14 +175,18 @@ fn a_field_of_a_tuple_is_a_reply() {
     add_command(
         &server,
         "function commands.FIELD(_, number)
-             return box.tuple.new({'first', 2, 'third'}), tonumber(number)
+             return resp.FIELD, box.tuple.new({'first', 2, 'third'}), tonumber(number)
+         end
+
+         function commands.ALONE()
+             return resp.FIELD, 'not a tuple', 1
          end",
     );
     assert_eq!(client.command("FIELD 1"), "\"first\"");
     assert_eq!(client.command("FIELD 3"), "\"third\"");
-    for number in ["2", "4", "0", "-1", "1.5", "none"] {
-        let reply = client.command(&format!("FIELD {number}"));
-        assert_eq!(reply, "[\"first\", :2, \"third\"]", "field {number}");
+    let refusal = "-ERR resp.FIELD stands before a tuple and the number of a string field";
+    for wrong in ["FIELD 2", "FIELD 4", "FIELD 0", "FIELD -1", "FIELD none", "ALONE"] {
+        assert_eq!(client.command(wrong), refusal, "{wrong}");
     }
     client.command("MULTI");
     client.command("FIELD 3");

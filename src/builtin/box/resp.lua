@@ -16,7 +16,8 @@ local resp = {}
 local Reply = {}
 Reply.__index = Reply
 
-local STATUS, ERROR, NULL_LIST, MAP, SET, PUSH, VERBATIM, NUMBER, DOUBLE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local STATUS, ERROR, NULL_LIST, MAP, SET, PUSH, VERBATIM, NUMBER, DOUBLE, FIELD =
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 local function reply(kind, value, format)
     return setmetatable({kind, value, format}, Reply)
@@ -85,6 +86,9 @@ function resp.double(number)
 end
 
 resp.OK = reply(STATUS, 'OK')
+-- Before a tuple and the number of a field, `return resp.FIELD, tuple, 2`: the text of that field,
+-- of which no Lua string is made.
+resp.FIELD = reply(FIELD)
 resp.null = ffi.cast('void *', 0)
 -- What an aborted EXEC answers.
 resp.null_array = reply(NULL_LIST)
@@ -114,7 +118,7 @@ local function plain(value)
     return tostring(value)
 end
 
-native.set_reply(Reply, resp.OK, plain)
+native.set_reply(Reply, resp.OK, resp.FIELD, plain)
 
 -- A connection. The server makes one table per connection; commands may keep fields in it.
 local Client = {}

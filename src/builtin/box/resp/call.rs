@@ -463,7 +463,7 @@ impl LuaHandler<'_> {
     fn call(&mut self, argument_count: i32, connection: &Connection, out: &mut Vec<u8>) {
         let state = self.cx.state();
         // SAFETY: the function and its arguments were pushed; the message handler is in its slot.
-        let status = unsafe { ffi::lua_pcall(state, argument_count, 2, slot::ON_ERROR) };
+        let status = unsafe { ffi::lua_pcall(state, argument_count, 3, slot::ON_ERROR) };
         // Only now: HELLO is answered in the version that it chose.
         let mut writer = Writer::new(out, connection.version.get());
         let is_reply = status == ffi::LUA_OK || encode::is_reply(self.cx, -1);

@@ -6,7 +6,7 @@
 //! | boolean | boolean |
 //! | number, int64, uint64 | integer if it is whole and fits, else double or big number |
 //! | string | bulk string |
-//! | a tuple and the number of a field | bulk string with the field's text |
+//! | `resp.FIELD`, a tuple and the number of a field | bulk string with the field's text |
 //! | table with items from 1 on, or empty | array |
 //! | other table, or one with `__serialize = 'map'` | map |
 //! | a value made by `resp.status` and its like | what it says |
@@ -22,7 +22,7 @@ use mlua::ffi;
 
 use crate::base::error::Result;
 use crate::builtin::r#box::tuple::LuaTuple;
-use crate::lua::{Context, Kind, Reference};
+use crate::lua::{Context, Reference};
 use crate::net::resp::reply::Writer;
 use crate::value::mp;
 
@@ -34,18 +34,23 @@ thread_local! {
     static REPLY: Cell<*const c_void> = const { Cell::new(std::ptr::null()) };
     /// Address of `resp.OK`.
     static OK: Cell<*const c_void> = const { Cell::new(std::ptr::null()) };
+    /// Address of `resp.FIELD`.
+    static FIELD: Cell<*const c_void> = const { Cell::new(std::ptr::null()) };
     /// Makes a plain value of cdata.
     static PLAIN: RefCell<Option<Reference>> = const { RefCell::new(None) };
 }
 
-/// `set_reply(metatable, OK, plain)`: all three live for ever.
+/// `set_reply(metatable, OK, FIELD, plain)`: all of them live for ever.
 pub(super) fn lua_resp_set_reply(cx: Context<'_>) -> Result<usize> {
     REPLY.set(cx.pointer(1));
     OK.set(cx.pointer(2));
-    cx.set_top(3);
+    FIELD.set(cx.pointer(3));
+    cx.set_top(4);
     PLAIN.set(Some(cx.reference()));
     // Addresses do not keep the tables: the registry does.
-    let _ = (cx.reference().into_raw(), cx.reference().into_raw());
+    (0..3).for_each(|_| {
+        let _ = cx.reference().into_raw();
+    });
     Ok(0)
 }
 
@@ -59,19 +64,21 @@ pub(super) fn is_reply(cx: Context<'_>, index: i32) -> bool {
     is_reply
 }
 
-/// Writes the field of a tuple, if the two values on top of the stack are that: a tuple and the
-/// number of a field that is a string. Else takes off the second of them.
+/// Writes the field of a tuple, if the three values on top of the stack are `resp.FIELD`, a tuple
+/// and the number of a field that is a string. Else leaves the first of them.
 #[inline]
 pub(super) fn field(cx: Context<'_>, out: &mut Writer<'_>) -> bool {
-    let text = cx.integer(-1).filter(|_| cx.kind(-2) == Kind::Cdata).and_then(|number| {
-        let index = u32::try_from(number).ok()?.checked_sub(1)?;
-        mp::Reader::new(LuaTuple::get(cx, -2)?.field(index)?).read_str()
-    });
+    let text = (cx.pointer(-3) == FIELD.get()).then(|| field_text(cx)).flatten();
     match text {
         Some(text) => out.bulk(text),
-        None => cx.pop(1),
+        None => cx.pop(2),
     }
     text.is_some()
+}
+
+fn field_text(cx: Context<'_>) -> Option<&[u8]> {
+    let index = u32::try_from(cx.integer(-1)?).ok()?.checked_sub(1)?;
+    mp::Reader::new(LuaTuple::get(cx, -2)?.field(index)?).read_str()
 }
 
 /// Writes the value on top of the stack. `Err` says why it cannot be one; what was written until
@@ -243,6 +250,7 @@ fn payload(
         }
         8 => out.big_number(text),
         9 => out.double(cx.number(-1).unwrap_or(f64::NAN)),
+        10 => return Err("resp.FIELD stands before a tuple and the number of a string field"),
         _ => return Err("the command returned a reply of an unknown kind"),
     }
     Ok(())
