@@ -149,7 +149,7 @@ local shared
 
 function M.start(previous)
     config.settings = read_settings()
-    gate.commands = commands
+    gate.commands, gate.lists = commands, lists
     -- Database 0 is there from the start.
     local _ = keyspace.databases[0]
     if previous ~= nil then

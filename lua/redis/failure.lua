@@ -14,6 +14,7 @@ return {
     db_range = resp.error('ERR DB index is out of range'),
     too_large = resp.error('ERR string exceeds maximum allowed size (memtx.max_tuple_size)'),
     too_long = resp.error('ERR string exceeds maximum allowed size (proto-max-bulk-len)'),
+    too_many = resp.error('ERR too many arguments'),
     no_auth = resp.error('NOAUTH Authentication required.'),
     no_access = resp.error('NOPERM this user has no permissions'),
 }

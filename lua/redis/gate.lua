@@ -22,8 +22,9 @@ local NOT_QUEUED = {
     EXEC = true, DISCARD = true, MULTI = true, WATCH = true, QUIT = true, RESET = true,
 }
 
--- Set by the server file: the table of commands and the connections.
+-- Set by the server file: the tables of commands and the connections.
 M.commands = {}
+M.lists = {}
 M.clients = {}
 
 local pause = {till = 0, all = false, over = fiber.cond()}
@@ -59,20 +60,26 @@ local function queue(client, name, count, ...)
     return QUEUED
 end
 
+-- The reply to a request that may not go on, nil if it may. `err` is what is wrong with it.
+local function refusal(client, name, err)
+    if err == nil and client.needs_auth and not facts.has_flag(name, 'no_auth') then
+        err = failure.no_auth
+    end
+    if err ~= nil and client.queue ~= nil then
+        client.queue.failed = true
+        if name == 'EXEC' and err ~= failure.no_auth then
+            return M.abort(client, err)
+        end
+    end
+    return err
+end
+
 local function gate(client, name, ...)
     local count = select('#', ...) + 1
     local err = dispatch.check(M.commands, name, count, ...)
     name = name:upper()
-    if err == nil and client.needs_auth and not facts.has_flag(name, 'no_auth') then
-        err = failure.no_auth
-    end
+    err = refusal(client, name, err)
     if err ~= nil then
-        if client.queue ~= nil then
-            client.queue.failed = true
-            if name == 'EXEC' and M.abort ~= nil then
-                return M.abort(client, err)
-            end
-        end
         return err
     end
     if client.queue ~= nil and not NOT_QUEUED[name] then
@@ -84,10 +91,35 @@ local function gate(client, name, ...)
     return M.commands[name](client, ...)
 end
 
+-- The same for a request whose arguments are a list, because a call cannot pass so many.
+local function gate_list(client, name, list)
+    local err = dispatch.check(M.commands, name, #list + 1, unpack(list, 1, 20))
+    name = name:upper()
+    local handler = M.lists[name]
+    if err == nil and handler == nil then
+        err = failure.too_many
+    end
+    err = refusal(client, name, err)
+    if err ~= nil then
+        return err
+    end
+    if client.queue ~= nil and not NOT_QUEUED[name] then
+        table.insert(client.queue, {name, #list + 1, list = list})
+        return QUEUED
+    end
+    if pause.till > 0 then
+        wait_for_pause(client, name)
+    end
+    return handler(client, list)
+end
+
 -- Puts the gate up or takes it down, as the state of the connection demands.
 function M.update(client)
-    local needed = client.needs_auth or client.queue ~= nil or pause.till > fiber.time()
-    client:set_gate(needed and gate or nil)
+    if client.needs_auth or client.queue ~= nil or pause.till > fiber.time() then
+        client:set_gate(gate, gate_list)
+    else
+        client:set_gate(nil)
+    end
 end
 
 -- Makes commands wait for so many seconds: all, or only those that write.

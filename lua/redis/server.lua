@@ -9,7 +9,6 @@ local use = ...
 local keyspace = use('redis/keyspace.lua')
 local failure = use('redis/failure.lua')
 local number = use('redis/number.lua')
-local expiring = use('expiring.lua')
 local containers = use('redis/container.lua')
 local container, misused = containers.container, containers.misused
 
@@ -102,7 +101,8 @@ function commands.BGSAVE(_, schedule, more)
     if more ~= nil or (schedule ~= nil and schedule:upper() ~= 'SCHEDULE') then
         error(failure.syntax)
     end
-    fiber.create(function()
+    -- Not `create`, which yields: this may be a transaction.
+    fiber.new(function()
         local ok, err = pcall(snapshot)
         if not ok then
             require('log').error('BGSAVE: %s', err)
@@ -111,14 +111,20 @@ function commands.BGSAVE(_, schedule, more)
     return resp.status('Background saving started')
 end
 
--- When the newest snapshot was finished, in seconds.
+-- The newest snapshot of which the file was looked at, and when it was finished.
+local saved = {signature = -1, time = 0}
+
+-- When the newest snapshot was finished, in seconds. Looking at a file yields, so inside a
+-- transaction this is what was known before.
 local function last_save()
-    local newest = 0
-    for _, path in ipairs(fio.glob(fio.pathjoin(box.cfg.memtx_dir or '.', '*.snap'))) do
-        local stat = fio.stat(path)
-        newest = math.max(newest, stat ~= nil and stat.mtime or 0)
+    local checkpoints = box.info.gc().checkpoints
+    local newest = checkpoints[#checkpoints]
+    if newest ~= nil and newest.signature ~= saved.signature and not box.is_in_txn() then
+        local name = ('%020d.snap'):format(tonumber(newest.signature))
+        local stat = fio.stat(fio.pathjoin(box.cfg.memtx_dir or '.', name))
+        saved = {signature = newest.signature, time = stat ~= nil and math.floor(stat.mtime) or 0}
     end
-    return math.floor(newest)
+    return saved.time
 end
 
 function commands.LASTSAVE()
@@ -176,4 +182,4 @@ function commands.WAIT(client, replicas, timeout)
     return 0
 end
 
-return {commands = commands, last_save = last_save, now = expiring.now}
+return {commands = commands, last_save = last_save, start = last_save}

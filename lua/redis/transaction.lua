@@ -44,8 +44,14 @@ end
 
 -- Runs one queued command; an error is its reply.
 local function run(client, command)
-    local handler = gate.commands[command[1]]
-    local ok, reply, row, field = pcall(handler, client, unpack(command, 3, command[2] + 1))
+    local name = command[1]
+    local ok, reply, row, field
+    if command.list ~= nil then
+        ok, reply = pcall(gate.lists[name], client, command.list)
+    else
+        ok, reply, row, field =
+            pcall(gate.commands[name], client, unpack(command, 3, command[2] + 1))
+    end
     if not ok then
         return resp.failure(reply)
     end

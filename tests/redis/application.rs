@@ -315,8 +315,11 @@ fn info_has_the_fields_of_tools() {
     }
     client.command("MULTI");
     client.command("SET a 1");
-    client.command("INFO");
+    for command in ["INFO", "LASTSAVE", "BGSAVE", "COMMAND", "CLIENT LIST", "MEMORY USAGE a"] {
+        assert_eq!(client.command(command), "+QUEUED");
+    }
     let info = client.command("EXEC");
+    assert_eq!(client.command("GET a"), "\"1\"");
     let number = |name: &str| {
         let rest = info.split_once(&format!("\\n{name}:")).map(|(_, rest)| rest);
         let digits = rest.and_then(|rest| rest.split_once("\\r")).map(|(digits, _)| digits);

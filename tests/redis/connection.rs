@@ -57,6 +57,21 @@ fn requests_may_be_long() {
     let keys = (0..20_000).map(|number| format!("key{number}"));
     let delete: Vec<String> = std::iter::once("DEL".to_owned()).chain(keys).collect();
     assert_eq!(client.call(&delete), ":20000");
+    // In a transaction, too; one that cannot be queued fails it.
+    assert_eq!(client.command("MULTI"), "+OK");
+    assert_eq!(client.call(&command), "+QUEUED");
+    assert_eq!(client.call(&delete), "+QUEUED");
+    assert_eq!(client.command("EXEC"), "[+OK, :20000]");
+    let mut long = vec!["COPY"; 6000];
+    assert_eq!(client.command("MULTI"), "+OK");
+    assert_eq!(client.call(&long), "-ERR too many arguments");
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+    assert_eq!(client.command("EXEC"), aborted);
+    assert_eq!(client.command("MULTI"), "+OK");
+    long[0] = "MSET";
+    assert_eq!(client.call(&long), "+QUEUED");
+    let odd = "[-ERR wrong number of arguments for 'mset' command]";
+    assert_eq!(client.command("EXEC"), odd);
     let large = vec![b'x'; 5_000_000];
     assert_eq!(client.call(&[&b"SET"[..], b"large", &large]), "+OK");
     assert_eq!(client.command("STRLEN large"), ":5000000");

@@ -139,9 +139,10 @@ function Client:set_authenticated(authenticated)
     native.set_authenticated(self.connection, authenticated)
 end
 
--- A function that is called with (client, name, …) instead of the handlers; nil for none.
-function Client:set_gate(gate)
-    self.gate = gate
+-- A function that is called with (client, name, …) instead of the handlers, and one that is called
+-- with (client, name, list) for requests of more arguments than a call can pass; nil for none.
+function Client:set_gate(gate, gate_list)
+    self.gate, self.gate_list = gate, gate_list
     native.set_gated(self.connection, gate ~= nil)
 end
 

@@ -417,12 +417,19 @@ impl LuaHandler<'_> {
             return Err("ERR too many arguments".to_owned());
         }
         cx.push_value(slot::CLIENT);
+        self.push_argument_list(request);
+        Ok(2)
+    }
+
+    /// Pushes a list of the arguments.
+    #[cold]
+    fn push_argument_list(&self, request: Request<'_>) {
+        let cx = self.cx;
         cx.new_table(request.count() - 1, 0);
         for index in 1..request.count() {
             cx.push_bytes(request.argument(index));
             cx.raw_set_index(-2, index as i32);
         }
-        Ok(2)
     }
 
     /// A name that is in no table, or too long to be remembered.
@@ -452,6 +459,16 @@ impl LuaHandler<'_> {
     fn push_gated(&self, connection: &Connection, request: Request<'_>) -> Result<i32, String> {
         connection.set_command(request.argument(0));
         let cx = self.cx;
+        if request.count() > ARGUMENT_COUNT_MAX {
+            cx.raw_get_field(slot::CLIENT, "gate_list");
+            if cx.kind(-1) != Kind::Function {
+                return Err("ERR too many arguments".to_owned());
+            }
+            cx.push_value(slot::CLIENT);
+            cx.push_bytes(request.argument(0));
+            self.push_argument_list(request);
+            return Ok(3);
+        }
         cx.raw_get_field(slot::CLIENT, "gate");
         cx.push_value(slot::CLIENT);
         self.push_arguments(request, 0)?;
