@@ -73,6 +73,16 @@ fn has_openssl() -> bool {
 
 #[test]
 fn net_box_and_the_binary_protocol() {
+    run_claims("net_box.lua");
+}
+
+#[test]
+fn client_of_the_web() {
+    run_claims("http_client.lua");
+}
+
+/// Runs a file of `tests/tls` among certificates.
+fn run_claims(file: &str) {
     if !has_openssl() {
         return;
     }
@@ -80,7 +90,7 @@ fn net_box_and_the_binary_protocol() {
     let output = Command::new("timeout")
         .arg("100")
         .arg(env!("CARGO_BIN_EXE_lycosa"))
-        .arg(root().join("tests/tls/net_box.lua"))
+        .arg(root().join("tests/tls").join(file))
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .output()
