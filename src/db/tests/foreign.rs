@@ -178,12 +178,6 @@ fn directory_of_3() -> tempfile::TempDir {
     for (space_id, row) in [
         (
             system_space::SPACE,
-            r#"[396, 1, "_recovery_point", "memtx", 0, {}, [{"name": "timestamp",
-                "type": "unsigned"}, {"name": "replica_id", "type": "unsigned"},
-                {"name": "lsn", "type": "unsigned"}, {"name": "opts", "type": "map"}]]"#,
-        ),
-        (
-            system_space::SPACE,
             r#"[512, 1, "s", "memtx", 0, {"is_sync": true, "constraint": {"c": 66}},
                 [{"name": "id", "type": "unsigned"},
                 {"name": "value", "type": "int32", "default": 7, "is_nullable": true}]]"#,
@@ -197,11 +191,6 @@ fn directory_of_3() -> tempfile::TempDir {
         (
             system_space::INDEX,
             r#"[513, 0, "primary", "tree", {"unique": true}, [{"field": 0, "type": "unsigned"}]]"#,
-        ),
-        (
-            system_space::INDEX,
-            r#"[396, 0, "primary", "tree", {"unique": true}, [{"field": 0, "type": "unsigned"},
-                {"field": 1, "type": "unsigned"}, {"field": 2, "type": "unsigned"}]]"#,
         ),
         (
             system_space::INDEX,
@@ -229,7 +218,7 @@ fn directory_of_3() -> tempfile::TempDir {
             system_space::GC_CONSUMERS,
             r#"["6b2ee7a4-4d7b-4a3a-9a8a-0c5a2b8f1a03", {}, {"type": "replica"}]"#,
         ),
-        (396, r#"[1700000000, 1, 3, {}]"#),
+        (system_space::RECOVERY_POINT, r#"[1700000000, 1, 3, {}]"#),
         (513, "[1]"),
         (512, "[1, 10]"),
         (512, "[2, null]"),
@@ -277,7 +266,7 @@ fn directory_of_tarantool_3_is_recovered_and_goes_on() {
         let space = db.schema().space_by_name("s").unwrap();
         assert!(space.definition().options.is_sync);
         assert_eq!(select(db, 512)[..2], ["[1, 11]", "[3, 30]"]);
-        assert_eq!(select(db, 396), ["[1700000000, 1, 3, {}]"]);
+        assert_eq!(select(db, system_space::RECOVERY_POINT), ["[1700000000, 1, 3, {}]"]);
         assert_eq!(select(db, system_space::GC_CONSUMERS).len(), 1);
         assert!(db.functions().get_by_name("f").is_some());
         assert!(db.users().find_by_name("alice").is_ok());
