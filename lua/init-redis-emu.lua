@@ -158,7 +158,7 @@ function M.start(previous)
     else
         local options = tls()
         options.host, options.port = config.settings.host, config.settings.port
-        shared = {owner = M}
+        shared = {owner = M, listening = {host = options.host, port = options.port}}
         shared.server = resp.listen(options)
         log.info('Redis protocol on %s:%d', options.host, shared.server:port())
     end
@@ -182,6 +182,11 @@ end
 -- Applies settings that have changed; `host` and `port` stay.
 function M.configure()
     config.settings = read_settings()
+    for name, value in pairs(shared.listening) do
+        if config.settings[name] ~= value then
+            log.warn('app.cfg.redis.%s will not be set until the instance is restarted', name)
+        end
+    end
     shared.server:set_limits(limits())
     shared.server:set_tls(tls())
 end

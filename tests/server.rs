@@ -244,6 +244,7 @@ fn sighup_opens_the_log_file_again() {
     let script = "\
 local log, fiber = require('log'), require('fiber')
 log.cfg({log = 'file:x.log'})
+box.watch('box.internal.SIGHUP', function() log.info('the watcher was told') end)
 while true do log.info('still here') fiber.sleep(0.005) end";
     let folder = folder_with(&[("s.lua", script)]);
     let process = start(folder.path(), &["s.lua"]);
@@ -253,6 +254,8 @@ while true do log.info('still here') fiber.sleep(0.005) end";
     process.signal(libc::SIGHUP);
     wait_for("the new log", || text(&log).contains("I> still here"));
     assert!(text(&log).contains("log file has been reopened"));
+    wait_for("the watcher", || text(&log).contains("the watcher was told"));
+    assert!(!text(&log).contains("E>"), "{}", text(&log));
     drop(process);
     assert!(text(&old).contains("got signal #1 (Hangup)"));
 }

@@ -48,7 +48,11 @@ fn snapshot() {
 
 /// Tells those who watch a key, if there is a database to watch.
 fn broadcast(key: &'static str) {
-    let code = format!("if rawget(box, 'broadcast') then box.broadcast('{key}') end");
+    // Not `box.broadcast`, which keeps names of the system from programs.
+    let code = format!(
+        "local watch = rawget(box, 'internal') and box.internal.watch
+        if watch then watch.publish('{key}') end"
+    );
     run("signal", code);
 }
 

@@ -218,7 +218,8 @@ end
 -- For other ways to watch
 --
 
-box.internal.watch = {}
+-- For what the system itself says, such as that a signal came.
+box.internal.watch = {publish = publish}
 
 -- Calls a function that does not yield with the MessagePack of the value, nil for none: now, and
 -- after each change until the returned function is called.
