@@ -197,11 +197,6 @@ impl User {
     pub fn access(&self, object: &Object) -> u32 {
         self.effective.borrow().get(object).copied().unwrap_or(0)
     }
-
-    /// Whether it was granted this role, directly.
-    pub fn has_role(&self, role: u32) -> bool {
-        self.roles.borrow().contains(&role)
-    }
 }
 
 /// All users and roles.
@@ -287,6 +282,11 @@ impl Users {
             return Err(client_error!(ER_ROLE_LOOP, role.name, grantee.name));
         }
         Ok(())
+    }
+
+    /// Whether a user was granted this role, directly or through another role.
+    pub fn has_role(&self, user: &User, role: u32) -> bool {
+        self.closure(user.definition().uid).contains(&role)
     }
 
     /// The user and every role it has, directly or through another role.

@@ -75,7 +75,7 @@ impl ViewFilter {
                     || uid == PUBLIC
                     || universal & (VISIBLE | privilege::GRANT) != 0
                     || user.access(&Object::Entity(kind)) & VISIBLE != 0
-                    || (is_role && user.has_role(uid))
+                    || (is_role && db.users().has_role(user, uid))
             }
             id::VPRIV => {
                 reads(id::PRIV)

@@ -87,7 +87,7 @@ local function each(list, run)
 end
 
 -- The last grant that makes the difference is the one on the object itself.
-test:plan(#CASES * 3 + 26)
+test:plan(#CASES * 3 + 27)
 for _, case in ipairs(CASES) do
     local name, run, grants, refusal = unpack(case)
     grants = type(grants[1]) == 'table' and grants or {grants}
@@ -208,5 +208,18 @@ test:is(table.concat(shown, '; '), 'alter user alice; execute function as_owner;
 local ok, err = pcall(session.su, 'alice', things.get, things, 1)
 test:is_deeply({ok, err.type, err.object_type, err.object_name, err.access_type, err.user},
     {false, 'AccessDeniedError', 'space', 'things', 'Read', 'alice'}, 'fields of the error')
+
+box.schema.role.create('outer')
+box.schema.role.create('inner')
+box.schema.role.create('strange')
+box.schema.role.grant('outer', 'inner')
+box.schema.user.grant('alice', 'outer')
+test:is_deeply(session.su('alice', function()
+    local seen = {}
+    for _, name in ipairs({'outer', 'inner', 'strange'}) do
+        seen[name] = #box.space._vuser.index.name:select(name)
+    end
+    return seen
+end), {outer = 1, inner = 1, strange = 0}, 'roles of roles are seen')
 
 os.exit(test:check() and 0 or 1)

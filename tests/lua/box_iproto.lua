@@ -5,7 +5,7 @@ local tap = require('tap')
 local trigger = require('trigger')
 
 local test = tap.test('box_iproto')
-test:plan(42)
+test:plan(43)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -93,6 +93,19 @@ connection._transport:inject(box.iproto.encode_packet({request_type = 777, sync 
 connection:ping()
 test:is(seen[1][0], 777, 'unknown types')
 box.iproto.override('unknown', nil)
+
+box.iproto.override('select', function(header, body)
+    if body.space_id ~= box.space._vspace.id then
+        return false
+    end
+    box.iproto.send(box.session.id(), {request_type = 0, sync = header.sync},
+        {data = box.space._vspace:select()})
+    return true
+end)
+local other = net_box.connect(box.info.listen)
+test:is(other.state, 'active', 'a reply may keep the version of the schema to itself')
+other:close()
+box.iproto.override('select', nil)
 
 test:like(message(box.iproto.override), 'Usage: box.iproto.override', 'no arguments')
 test:like(message(box.iproto.override, {}), 'number or string expected, got table', 'wrong type')

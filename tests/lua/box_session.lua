@@ -5,7 +5,7 @@ local tap = require('tap')
 box.cfg{}
 
 local test = tap.test('box_session')
-test:plan(42)
+test:plan(45)
 
 local session = box.session
 test:is(session.type(), 'background', 'the main fiber has a background session')
@@ -49,6 +49,9 @@ session.su('admin')
 local is_pushed, err = session.push(1)
 test:is(is_pushed, nil, 'push')
 test:is(tostring(err), "Session 'background' does not support push()", 'is not for everybody')
+require('compat').box_session_push_deprecation = 'new'
+test:is(message(session.push, 1), 'box.session.push is deprecated', 'may be refused')
+require('compat').box_session_push_deprecation = 'default'
 
 local function first() end
 local function second() end
@@ -97,6 +100,11 @@ local one, two = net_box.connect(box.info.listen), net_box.connect(box.info.list
 one:eval('box.session.settings.error_marshaling_enabled = true')
 local code = 'return box.session.settings.error_marshaling_enabled'
 test:is_deeply({one:eval(code), two:eval(code)}, {true, false}, 'as those of connections')
+
+one:eval("box.session.storage.abc = 'one'")
+local storages = getmetatable(box.session).aggregate_storage
+test:is(storages[one:eval('return box.session.id()')].abc, 'one', 'storages of all sessions')
+test:is(storages[two:eval('return box.session.id()')], nil, 'of a session that has none')
 
 --
 -- Connections that Lua has accepted

@@ -8,7 +8,7 @@ local tap = require('tap')
 box.cfg{listen = '127.0.0.1:0'}
 
 local test = tap.test('net_box')
-test:plan(136)
+test:plan(138)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -55,6 +55,11 @@ test:is(connection.peer_protocol_features.streams, true, 'peer_protocol_features
 test:is(connection.peer_protocol_features.insert_arrow, false, 'what it has not')
 test:is(connection.opts.password, nil, 'the password is not shown')
 test:ok(connection.schema_version == box.info.schema_version, 'schema_version')
+
+test:is(message(net_box.connect, uri, {auth_type = 'chap-sha128'}),
+    "Unknown authentication method 'chap-sha128'", 'an unknown method')
+test:is(message(net_box.connect, uri .. '?auth_type=chap-sha128'),
+    "Unknown authentication method 'chap-sha128'", 'in a URI, too')
 
 local guest = net_box.connect(box.info.listen)
 test:is(message(guest.call, guest, 'add', {1, 2}),

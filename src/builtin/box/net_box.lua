@@ -597,6 +597,9 @@ local function address_of(where, options)
     if options.auth_type == nil and params.auth_type ~= nil then
         options.auth_type = params.auth_type[1]
     end
+    if options.auth_type ~= nil then
+        check.call_at(4, transports.native.check_auth_type, options.auth_type)
+    end
     local host, port = parsed.host, parsed.service
     if parsed.unix ~= nil then
         return {host = parsed.unix, params = params}, host, port

@@ -29,7 +29,7 @@ use super::iproto::check_descriptor;
 use super::tls;
 use crate::base::error::{Builder, Error, Result, Type};
 use crate::base::error_code::ER_NO_CONNECTION;
-use crate::db::authentication::SALT_SIZE;
+use crate::db::authentication::{Method, SALT_SIZE};
 use crate::fiber::{self, Fiber};
 use crate::lua::{Context, Kind, Module, userdata};
 use crate::net::Stream;
@@ -67,6 +67,7 @@ pub fn open(cx: Context<'_>) -> Result<()> {
     let module = Module::new(cx)
         .function("connect", lua_net_box_connect)
         .function("adopt", lua_net_box_adopt)
+        .function("check_auth_type", lua_net_box_check_auth_type)
         .function("close", lua_net_box_close)
         .function("receive", lua_net_box_receive)
         .function("fail", lua_net_box_fail);
@@ -120,6 +121,12 @@ fn lost(what: &str, error: &std::io::Error) -> Error {
 
 fn resolve(host: String, port: u16) -> Result<SocketAddr> {
     address::resolve(host, port).map_err(|error| lost("getaddrinfo", &error))
+}
+
+/// `check_auth_type(name)`: refuses a method that is not known.
+fn lua_net_box_check_auth_type(cx: Context<'_>) -> Result<usize> {
+    Method::by_name(cx.check_bytes(1)?)?;
+    Ok(0)
 }
 
 /// `adopt(descriptor, seconds)`: a transport over a socket that is connected already.

@@ -2,7 +2,7 @@
 local native, box = ...
 
 local check, event = box.internal.check, box.internal.event
-local socket = require('socket')
+local log, socket, tweaks = require('log'), require('socket'), require('internal.tweaks')
 local trigger = require('trigger')
 
 local error, ipairs, pcall, select, type = error, ipairs, pcall, select, type
@@ -18,10 +18,23 @@ local session = {
     fd = native.session_fd,
     peer = native.session_peer,
     exists = native.session_exists,
-    push = native.session_push,
 }
 box.session = session
 box.internal.session = {create = native.session_create}
+
+-- Deprecated: whoever uses it is told once, and refused if `compat` says so.
+local is_deprecation_told = false
+
+function session.push(...)
+    if not is_deprecation_told then
+        is_deprecation_told = true
+        log.warn('box.session.push is deprecated. Consider using box.broadcast instead.')
+    end
+    if tweaks.box_session_push_is_disabled then
+        box.error(box.error.DEPRECATED, 'box.session.push', 2)
+    end
+    return native.session_push(...)
+end
 
 --
 -- Acting for somebody else
@@ -129,9 +142,15 @@ function session.new(options)
     socket.internal.give_away(fd)
 end
 
-return setmetatable(session, {__index = function(_, key)
-    if key == 'storage' then
-        return native.session_storage()
-    end
-    return nil
-end})
+return setmetatable(session, {
+    __index = function(_, key)
+        if key == 'storage' then
+            return native.session_storage()
+        end
+        return nil
+    end,
+    -- Storages by the number of their session.
+    aggregate_storage = setmetatable({}, {__index = function(_, id)
+        return type(id) == 'number' and native.session_storage(id) or nil
+    end}),
+})

@@ -423,8 +423,18 @@ fn lua_session_exists(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
-/// `session_storage()`: a table that lives as long as the session.
+/// `session_storage([id])`: a table that lives as long as the session; nil of another session that
+/// has none.
 fn lua_session_storage(cx: Context<'_>) -> Result<usize> {
+    if cx.kind(1) == Kind::Number {
+        let session = find(cx.check_integer(1)?.cast_unsigned());
+        let storage = session.as_ref().map(|session| session.storage.borrow());
+        match storage.as_deref() {
+            Some(Some(storage)) => cx.push_reference(storage),
+            _ => cx.push_nil(),
+        }
+        return Ok(1);
+    }
     let session = current();
     if session.storage.borrow().is_none() {
         cx.new_table(0, 0);

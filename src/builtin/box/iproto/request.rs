@@ -200,14 +200,19 @@ fn change(
     Ok(())
 }
 
-fn bad_body() -> Error {
-    client_error!(ER_INVALID_MSGPACK, "request body")
+// Tarantool calls it so in some requests and so in others.
+const REQUEST_BODY: &str = "request body";
+const PACKET_BODY: &str = "packet body";
+
+fn bad(what: &str) -> Error {
+    client_error!(ER_INVALID_MSGPACK, what)
 }
 
 /// Calls `read` with each key of a body and a reader of its value, which is of the kind that
-/// belongs to the key.
+/// belongs to the key. `what` is wrong if it is not.
 fn each_key<'a>(
     row: &Row<'a>,
+    what: &str,
     mut read: impl FnMut(u8, &mut Reader<'a>) -> Option<()>,
 ) -> Result<()> {
     if row.body.is_empty() {
@@ -225,7 +230,7 @@ fn each_key<'a>(
         }
         Some(())
     };
-    run().ok_or_else(bad_body)
+    run().ok_or_else(|| bad(what))
 }
 
 fn check_is_sync(is_sync: Option<bool>) -> Result<bool> {
@@ -237,7 +242,7 @@ fn check_is_sync(is_sync: Option<bool>) -> Result<bool> {
 
 fn begin(database: &Database, row: &Row<'_>) -> Result<()> {
     let (mut timeout, mut isolation, mut is_sync) = (0.0, 0, None);
-    each_key(row, |name, value| {
+    each_key(row, REQUEST_BODY, |name, value| {
         match name {
             key::TIMEOUT => timeout = value.read_f64()?,
             key::TXN_ISOLATION => isolation = value.read_uint()?,
@@ -263,7 +268,7 @@ fn begin(database: &Database, row: &Row<'_>) -> Result<()> {
 
 fn commit(database: &Database, row: &Row<'_>) -> Result<()> {
     let mut is_sync = None;
-    each_key(row, |name, value| {
+    each_key(row, REQUEST_BODY, |name, value| {
         if name == key::IS_SYNC {
             is_sync = Some(value.read_bool()?);
         }
@@ -279,10 +284,10 @@ fn commit(database: &Database, row: &Row<'_>) -> Result<()> {
 
 fn identify(client: &Client, row: &Row<'_>, meta: Meta, out: &mut Vec<u8>) -> Result<()> {
     if row.body.is_empty() {
-        return Err(bad_body());
+        return Err(bad(REQUEST_BODY));
     }
     let mut features = 0_u64;
-    each_key(row, |name, value| {
+    each_key(row, REQUEST_BODY, |name, value| {
         if name == key::FEATURES {
             for _ in 0..value.read_array_len()? {
                 let feature = value.read_uint()?;
@@ -321,7 +326,7 @@ fn authenticate(client: &Client, row: &Row<'_>) -> Result<()> {
         return Err(client_error!(ER_INVALID_MSGPACK, "missing request body"));
     }
     let (mut user, mut proof) = (None, None);
-    each_key(row, |name, value| {
+    each_key(row, PACKET_BODY, |name, value| {
         match name {
             key::USER_NAME => user = Some(value.read_str()?),
             key::TUPLE => proof = Some(value.rest()),
@@ -339,7 +344,7 @@ fn watched_key(row: &Row<'_>) -> Result<Vec<u8>> {
         return Err(client_error!(ER_INVALID_MSGPACK, "missing request body"));
     }
     let mut found = None;
-    each_key(row, |name, value| {
+    each_key(row, PACKET_BODY, |name, value| {
         if name == key::EVENT_KEY {
             found = Some(value.read_str()?.to_vec());
         }

@@ -219,12 +219,15 @@ local function fetch_schema(self)
             elseif view[1] == 'spaces' or view[1] == 'indexes' then
                 error(native.read_error(self.io), 0)
             end
-            is_same = is_same and (version == nil or version == at)
-            version = at
+            -- A reply need not say it.
+            if at ~= 0 then
+                is_same = is_same and (version == nil or version == at)
+                version = at
+            end
         end
         -- Of one moment, not of several.
         if is_same then
-            return version, tables
+            return version or 0, tables
         end
     end
 end
