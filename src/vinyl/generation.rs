@@ -15,8 +15,8 @@
 //! never
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use fjall::{AbstractTree, Keyspace};
 
@@ -32,7 +32,7 @@ pub struct Generation {
     index_id: u32,
     created: AtomicI64,
     dropped: AtomicI64,
-    keyspace: OnceLock<Keyspace>,
+    keyspace: Mutex<Option<Keyspace>>,
 }
 
 impl Generation {
@@ -43,7 +43,7 @@ impl Generation {
             index_id,
             created: AtomicI64::new(NONE),
             dropped: AtomicI64::new(NONE),
-            keyspace: OnceLock::new(),
+            keyspace: Mutex::default(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Generation {
 
     /// Bytes that indexes of blocks, and filters, have in memory.
     pub fn pinned_sizes(&self) -> (u64, u64) {
-        let of = |tree: &Keyspace| {
+        let of = |tree: Keyspace| {
             let tree = &tree.tree;
             (tree.pinned_block_index_size() as u64, tree.pinned_filter_size() as u64)
         };
@@ -93,17 +93,21 @@ impl Generation {
 
     /// Bytes of its files.
     pub fn disk_size(&self) -> u64 {
-        self.tree().map_or(0, Keyspace::disk_space)
+        self.tree().map_or(0, |tree| tree.disk_space())
     }
 
-    /// The tree, once it is made.
-    pub(super) fn tree(&self) -> Option<&Keyspace> {
-        self.keyspace.get()
+    /// The tree, once it is made and until the store is closed.
+    pub(super) fn tree(&self) -> Option<Keyspace> {
+        self.keyspace.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_tree(&self, tree: Keyspace) {
-        // It is made once.
-        let _ = self.keyspace.set(tree);
+    /// Gives it its tree, or takes it away: as long as somebody has one, the store's files are locked.
+    pub(super) fn set_tree(&self, tree: Option<Keyspace>) {
+        let old = {
+            let mut keyspace = self.keyspace.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *keyspace, tree)
+        };
+        drop(old);
     }
 
     /// The name of the tree.

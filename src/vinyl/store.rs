@@ -274,7 +274,7 @@ impl Store {
                 // What it has in memory counts against the quota until it is written.
                 if let Some(tree) = generation.tree() {
                     tree.rotate_memtable()?;
-                    shared.database.delete_keyspace(tree.clone())?;
+                    shared.database.delete_keyspace(tree)?;
                 }
                 // The files go with the last handle, and that is not to be tx's.
                 shared.lock_dying().push(generation);
@@ -484,7 +484,7 @@ impl Store {
         if range.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        let Some(keyspace) = generation.tree().cloned() else { return Ok(Vec::new()) };
+        let Some(keyspace) = generation.tree() else { return Ok(Vec::new()) };
         let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
         let range = range.clone().shortened();
         self.readers.run(move || {
@@ -508,7 +508,7 @@ impl Store {
         // Taken here: what is submitted from now on may be seen or not, and is not cached.
         let snapshot = snapshot.cloned().unwrap_or_else(|| self.snapshot());
         let seen = snapshot.sequence;
-        let Some(keyspace) = generation.tree().cloned() else { return Ok(vec![None; keys.len()]) };
+        let Some(keyspace) = generation.tree() else { return Ok(vec![None; keys.len()]) };
         let (keys, rows) = self.readers.run(move || {
             let read = |key: &Bytes| {
                 if key.len() > key::SIZE_MAX {
@@ -597,7 +597,7 @@ impl Store {
     /// Merges all tables of a tree into one level. Yields until it is done.
     pub fn compact(&self, generation: &Arc<Generation>) -> Result<()> {
         self.wait_applied(self.submitted.get())?;
-        let Some(tree) = generation.tree().cloned() else { return Ok(()) };
+        let Some(tree) = generation.tree() else { return Ok(()) };
         let (shared, compacted) = (self.shared.clone(), tree.clone());
         fiber::blocking(move || {
             shared.flush(&compacted)?;
@@ -618,6 +618,9 @@ impl Drop for Store {
             // A panic of the writer was reported when it happened.
             let _ = writer.join();
         }
+        // Spaces may outlive the store, and with them the indexes that they had.
+        self.shared.lock_generations().drain().for_each(|(_, one)| one.set_tree(None));
+        self.shared.lock_dying().drain(..).for_each(|one| one.set_tree(None));
     }
 }
 
@@ -682,7 +685,7 @@ fn open(options: &Options) -> fjall::Result<Opened> {
             continue;
         }
         let generation = Generation::new(record.number, record.space_id, record.index_id);
-        generation.set_tree(keyspace);
+        generation.set_tree(Some(keyspace));
         record.created.inspect(|&lsn| generation.set_created(lsn));
         record.dropped.inspect(|&lsn| generation.set_dropped(lsn));
         shared.lock_generations().insert(record.number, Arc::new(generation));

@@ -269,6 +269,21 @@ fn torn_journal_leaves_whole_submissions() {
 }
 
 #[test]
+fn closed_store_can_be_opened_while_somebody_has_an_index() {
+    let dir = tempfile::tempdir().unwrap();
+    in_fiber(move || {
+        let store = Store::open(&options(&dir), true).unwrap();
+        let index = index(&store);
+        store.submit(row(2), vec![put(&index, "a", "1")]);
+        store.persist(&vclock(2)).unwrap();
+        drop(store);
+        assert_eq!(index.row_count(), 0);
+        let store = Store::open(&options(&dir), true).unwrap();
+        assert_eq!(all(&store, &store.find(512, 0, 2).unwrap()), "a=1");
+    });
+}
+
+#[test]
 fn damaged_table_is_named_by_reads_and_other_trees_go_on() {
     let dir = tempfile::tempdir().unwrap();
     in_fiber(move || {

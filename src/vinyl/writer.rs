@@ -405,7 +405,7 @@ impl Writer {
             Command::Create { generation, options } => {
                 let database = &self.shared.database;
                 let tree = database.keyspace(&generation.name(), || options.to_fjall())?;
-                generation.set_tree(tree);
+                generation.set_tree(Some(tree));
             }
             Command::Apply { position, writes } => {
                 for write in writes {
@@ -445,7 +445,7 @@ impl Writer {
     /// the quota if need be: at four fjall stalls, without an end when its threads have failed.
     fn rotate(&self) -> fjall::Result<()> {
         let generations = self.shared.lock_generations();
-        let trees: Vec<_> = generations.values().filter_map(|it| it.tree().cloned()).collect();
+        let trees: Vec<_> = generations.values().filter_map(|it| it.tree()).collect();
         drop(generations);
         let has_room = |tree: &&Keyspace| tree.tree.sealed_memtable_count() < SEALED_COUNT_MAX;
         let size_max = self.shared.memory.load(Ordering::Relaxed) / 4;
@@ -502,14 +502,13 @@ impl Batch {
         self.size += write.size();
         let Write { generation, key, change } = write;
         let number = generation.number;
-        let tree = match self.trees.iter().position(|(known, _)| *known == number) {
-            Some(position) => &self.trees[position].1,
-            None => {
-                let tree = generation.tree().expect("it is made before its first change");
-                self.trees.push((number, tree.clone()));
-                tree
-            }
-        };
+        let known = self.trees.iter().position(|(known, _)| *known == number);
+        let position = known.unwrap_or_else(|| {
+            let tree = generation.tree().expect("it is made before its first change");
+            self.trees.push((number, tree));
+            self.trees.len() - 1
+        });
+        let tree = &self.trees[position].1;
         let row = match change {
             Change::Put(row) => Some(row),
             Change::Delete => None,
