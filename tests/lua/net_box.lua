@@ -8,7 +8,7 @@ local tap = require('tap')
 box.cfg{listen = '127.0.0.1:0'}
 
 local test = tap.test('net_box')
-test:plan(138)
+test:plan(139)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -349,6 +349,60 @@ test:like(in_trigger:get(60), 'Synchronous requests are not allowed in net.box t
     'no waiting in a trigger')
 triggered:close()
 again:close()
+
+--
+-- Requests that arrive together
+--
+
+local hashed = box.schema.space.create('hashed')
+hashed:create_index('pk', {type = 'hash'})
+local two = box.schema.space.create('two')
+two:create_index('pk', {parts = {{1, 'unsigned'}, {2, 'string'}}})
+for i = 1000, 1099 do
+    space:replace({i, 'x' .. i})
+    hashed:replace({i, i})
+    two:replace({i, 'x' .. i})
+end
+local many = net_box.connect(uri)
+local sent, expected = {}, {}
+local function send(name, method, arguments, result)
+    local own = many.space[name]
+    sent[#sent + 1] = own[method](own, unpack(arguments))
+    expected[#expected + 1] = result
+end
+local async = {is_async = true}
+for i = 1000, 1099 do
+    send('test', 'select', {{i}, async}, {{i, 'x' .. i}})
+    send('test', 'select', {{i}, {is_async = true, limit = 0}}, {})
+    if i % 3 == 0 then
+        send('hashed', 'select', {{i}, async}, {{i, i}})
+        send('hashed', 'select', {{i + 5000}, async}, {})
+        send('test', 'select', {{'wrong'}, async},
+            'Supplied key type of part 0 does not match index part type: expected unsigned')
+    elseif i % 3 == 1 then
+        send('two', 'select', {{i, 'x' .. i}, async}, {{i, 'x' .. i}})
+        send('two', 'select', {{i}, async}, {{i, 'x' .. i}})
+        send('test', 'replace', {{i, 'new'}, async}, {i, 'new'})
+        send('test', 'get', {{i}, async}, {i, 'new'})
+        send('test', 'delete', {{i}, async}, {i, 'new'})
+        send('test', 'select', {{i}, async}, {})
+    end
+    send('test', 'select', {{i + 7000}, async}, {})
+end
+local got_all = {}
+for i, future in ipairs(sent) do
+    local value, problem = future:wait_result(60)
+    got_all[i] = problem ~= nil and tostring(problem) or value
+    if type(expected[i]) == 'table' and type(expected[i][1]) == 'table' then
+        for j, tuple in ipairs(value) do
+            got_all[i][j] = tuple:totable()
+        end
+    elseif box.tuple.is(value) then
+        got_all[i] = value:totable()
+    end
+end
+test:is_deeply(got_all, expected, 'each gets its own reply')
+many:close()
 
 --
 -- net.box.self
