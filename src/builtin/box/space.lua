@@ -103,8 +103,9 @@ local function select_options(opts, key)
         and not tuple.is_tuple(after) then
         option_type_error('after', 'string, table, tuple')
     end
-    return check_iterator(opts.iterator, key), offset or 0, limit or 4294967295, after,
-        opts.fetch_pos
+    -- In C these are unsigned, so that -1 means as many as there can be.
+    return check_iterator(opts.iterator, key), (offset or 0) % 4294967296,
+        (limit or 4294967295) % 4294967296, after, opts.fetch_pos
 end
 
 local function check_index(index, method)
