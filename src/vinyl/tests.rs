@@ -164,9 +164,13 @@ fn upserts_are_resolved_in_order_with_what_is_before_them() {
         store
             .submit(row(4), vec![upsert(&index, "a", "new", "2"), upsert(&index, "b", "new", "2")]);
         store.submit(row(5), vec![delete(&index, "b"), upsert(&index, "b", "again", "3")]);
-        assert_eq!(store.get_cached(&index, None, b"a"), None);
+        store
+            .submit(row(6), vec![upsert(&index, "c", "new", "1"), upsert(&index, "c", "new", "2")]);
+        // Those over a row that the cache has are applied at once.
+        assert_eq!(store.get_cached(&index, None, b"a"), Some(Some(bytes("x12"))));
+        assert_eq!(store.get_cached(&index, None, b"c"), None);
         settle(&store);
-        assert_eq!(all(&store, &index), "a=x12 b=again");
+        assert_eq!(all(&store, &index), "a=x12 b=again c=new2");
     });
 }
 
