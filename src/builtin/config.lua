@@ -230,18 +230,6 @@ local function apply_console()
     end
 end
 
--- What the section `metrics` means for box.cfg.
-local function metrics_options()
-    local function get(name, default)
-        local value = native.get_candidate('metrics.' .. name)
-        return value == nil and default or value
-    end
-    return {
-        include = get('include', {'all'}), exclude = get('exclude', {}),
-        labels = get('labels', {}),
-    }
-end
-
 local function apply_box_cfg(self)
     local changed, later = native.box_cfg()
     for _, option in ipairs(later) do
@@ -249,10 +237,6 @@ local function apply_box_cfg(self)
             'is restarted'):format(option))
     end
     local is_first = type(box.cfg) == 'function'
-    local metrics = metrics_options()
-    if is_first or not table.equals(metrics, box.cfg.metrics) then
-        changed.metrics = metrics
-    end
     if next(changed) ~= nil or is_first then
         box.cfg(changed)
     end

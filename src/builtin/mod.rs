@@ -69,6 +69,7 @@ static MODULES: &[Builtin] = modules! {
     "internal.console_output": None, Some(include_str!("console_output.lua"));
     "internal.debug": None, Some(include_str!("debug.lua"));
     "internal.env": None, Some(include_str!("env.lua"));
+    "internal.http_content": None, Some(include_str!("box/http_client/content.lua"));
     "internal.loaders": Some(loaders::open), Some(include_str!("loaders.lua"));
     "internal.luasocket": None, Some(include_str!("luasocket.lua"));
     "internal.metrics.collector": None, Some(include_str!("metrics/collector.lua"));

@@ -467,6 +467,14 @@ impl<'a> Context<'a> {
         self.kind(-1)
     }
 
+    /// Whether `table[name]` is true, as Lua takes it.
+    pub fn raw_boolean_field(self, table: i32, name: &str) -> bool {
+        self.raw_get_field(table, name);
+        let is_true = self.boolean(-1);
+        self.pop(1);
+        is_true
+    }
+
     /// `table[name] = last value`, which it pops.
     pub fn raw_set_field(self, table: i32, name: &str) {
         let table = self.absolute(table);

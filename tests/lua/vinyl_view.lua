@@ -14,11 +14,12 @@ for id = 1, 1000 do
 end
 
 -- A long view shows what was, and does not keep what came in memory.
-local channel = fiber.channel()
+local channel, has_read = fiber.channel(), fiber.channel()
 local sums = {}
 local reader = fiber.new(function()
     box.begin()
     space:select({1}, {iterator = 'GE', limit = 10})
+    has_read:put(true)
     for number = 1, 2 do
         channel:get()
         sums[number] = 0
@@ -29,7 +30,7 @@ local reader = fiber.new(function()
     box.commit()
 end)
 reader:set_joinable(true)
-fiber.yield()
+has_read:get()
 local function overwrite(times)
     for value = 1, times do
         box.begin()

@@ -11,9 +11,8 @@ local digest = require('digest')
 local fiber = require('fiber')
 local fio = require('fio')
 local json = require('json')
-local msgpack = require('msgpack')
 local uri = require('uri')
-local yaml = require('yaml')
+local content = require('internal.http_content')
 
 local error, ipairs, pairs, pcall, setmetatable, tonumber, type = error, ipairs, pairs, pcall,
     setmetatable, tonumber, type
@@ -24,7 +23,10 @@ local IO_SIZE_MAX = 2147483647
 local HEAD_SIZE_MAX = 1024 * 1024
 local HEADER_NAME_SIZE_MAX = 32
 local REDIRECT_COUNT_MAX = 30
-local DEFAULT_TYPE = 'application/json'
+
+local encoders, decoders, lower, get_icase = content.encoders, content.decoders, content.lower,
+    content.get_icase
+local DEFAULT_TYPE = content.DEFAULT_TYPE
 
 local REASONS = {
     resolve = {595, "Couldn't resolve host name"},
@@ -38,149 +40,6 @@ local REASONS = {
 local function refuse(message)
     box.error(box.error.ILLEGAL_PARAMS, message)
 end
-
--- {{{ Bodies and headers
-
-local encoders = {
-    ['application/json'] = function(body) return json.encode(body) end,
-    ['application/yaml'] = function(body) return yaml.encode(body) end,
-    ['application/msgpack'] = function(body) return msgpack.encode(body) end,
-}
-local decoders = {
-    ['application/json'] = function(body) return json.decode(body) end,
-    ['application/yaml'] = function(body) return yaml.decode(body) end,
-    ['application/msgpack'] = function(body) return (msgpack.decode(body)) end,
-}
-
-local function lower(value)
-    return type(value) == 'string' and value:lower() or value
-end
-
--- The value under a key in any case, in lower case.
-local function get_icase(map, key)
-    key = lower(key)
-    for name, value in pairs(map) do
-        if lower(name) == key then
-            return lower(value)
-        end
-    end
-    return nil
-end
-
-local function extract_mime_type(content_type)
-    if content_type == nil then
-        return nil
-    elseif type(content_type) ~= 'string' then
-        error('content type must be a string')
-    end
-    return content_type:split(';', 1)[1]:strip()
-end
-
-local SCALARS = {number = true, string = true, boolean = true}
-local OBJECTS = {cdata = true, userdata = true, table = true}
-
-local function encode_body(body, content_type, known)
-    if body == nil then
-        return ''
-    elseif SCALARS[type(body)] then
-        return tostring(body)
-    elseif not OBJECTS[type(body)] then
-        error(('Unsupported body type: %s'):format(type(body)))
-    end
-    local encode = known[lower(extract_mime_type(content_type))]
-    if encode == nil then
-        error(('Unable to encode body: encode function is not found (%s)'):format(content_type))
-    end
-    local ok, text = pcall(encode, body, content_type)
-    if not ok then
-        error(('Unable to encode body: %s'):format(text))
-    end
-    return text
-end
-
-local function decode_body(response)
-    if response.body == nil then
-        error('Unable to decode body: body is empty')
-    end
-    local content_type = get_icase(response.headers or {}, 'content-type')
-    local mime_type = extract_mime_type(content_type)
-    local decode = decoders[DEFAULT_TYPE]
-    if mime_type ~= nil then
-        decode = response._decoders[mime_type]
-    end
-    if decode == nil then
-        error(('Unable to decode body: decode function is not found (%s)'):format(content_type))
-    elseif type(decode) ~= 'function' then
-        error(('Unable to decode body: decode function is not a function (%s)'):format(
-            content_type))
-    end
-    local ok, value = pcall(decode, response.body, content_type)
-    if not ok then
-        error(('Unable to decode body: %s'):format(value))
-    end
-    return value
-end
-
--- Headers of which the first counts; values of others are joined by commas.
-local SINGLE = {}
-for name in ([[age authorization content-length content-type etag expires from host
-    if-modified-since if-unmodified-since last-modified location max-forwards proxy-authorization
-    referer retry-after user-agent]]):gmatch('%S+') do
-    SINGLE[name] = true
-end
-
-local COOKIE_OPTIONS = {}
-for name in ('Expires Max-Age Domain Path Secure HttpOnly SameSite'):gmatch('%S+') do
-    COOKIE_OPTIONS[name] = true
-end
-
--- {name = {value, {option, …}}}
-local function parse_cookies(texts)
-    local cookies = {}
-    for _, text in ipairs(type(texts) == 'table' and texts or {texts}) do
-        local parts = text:split(';')
-        local pair = table.remove(parts, 1):split('=')
-        local name = pair[1]:strip()
-        if #pair >= 2 and not name:find('[()%[%]<>@,;:\\"/?={} \t]') then
-            local options = {}
-            for _, part in ipairs(parts) do
-                if COOKIE_OPTIONS[part:split('=')[1]:strip()] then
-                    table.insert(options, part:strip())
-                end
-            end
-            cookies[name] = {pair[2]:strip(), options}
-        end
-    end
-    return cookies
-end
-
-local function join_headers(headers)
-    for name, value in pairs(headers) do
-        if type(value) == 'table' then
-            headers[name] = SINGLE[name] and value[1] or table.concat(value, ',')
-        end
-    end
-    return headers
-end
-
-local function check_headers(headers)
-    if type(headers) ~= 'table' then
-        error('opts.headers should be a table')
-    end
-    for name, value in pairs(headers) do
-        if type(value) ~= 'string' then
-            error('opts.headers values should be strings')
-        elseif type(name) ~= 'string' then
-            error('opts.headers keys should be strings')
-        elseif name:find('[%c:]') or value:find('[\r\n%z]') then
-            refuse('a header must not contain line ends')
-        elseif lower(name) == 'content-length' and not value:strip():match('^%d+$') then
-            refuse('Content-Length header value must be a non-negative integer')
-        end
-    end
-end
-
--- }}} Bodies and headers
 
 -- {{{ Connections
 
@@ -421,6 +280,13 @@ local function body_reader(request, link, method, response)
         link.input = link.input:sub(size + 1)
         return part
     end
+    -- What has come of the `rest` bytes that are still to come, at least one.
+    local function part_of(rest)
+        if link.input == '' and not fill(request, link) then
+            fail('system', 'Transferred a partial file')
+        end
+        return take(rest)
+    end
     local status = response.status
     if method == 'HEAD' or status == 204 or status == 304 or
        method == 'CONNECT' and status < 300 then
@@ -457,10 +323,7 @@ local function body_reader(request, link, method, response)
                     return nil
                 end
             end
-            if link.input == '' and not fill(request, link) then
-                fail('system', 'Transferred a partial file')
-            end
-            local part = take(rest)
+            local part = part_of(rest)
             rest = rest - #part
             return part
         end
@@ -476,10 +339,7 @@ local function body_reader(request, link, method, response)
                 done()
                 return nil
             end
-            if link.input == '' and not fill(request, link) then
-                fail('system', 'Transferred a partial file')
-            end
-            local part = take(rest)
+            local part = part_of(rest)
             rest = rest - #part
             if rest == 0 then
                 done()
@@ -752,7 +612,7 @@ local function start_response(self, request)
     end
     local response = self._internal.response
     self._internal.next_part = body_reader(request, request.link, request.method, response)
-    self.headers = join_headers(response.headers)
+    self.headers = content.join_headers(response.headers)
 end
 
 local function matches(buffer, limit, delimiters)
@@ -947,7 +807,7 @@ function methods.request(self, method, url, body, opts)
     method = method:upper()
     opts = opts or {}
     opts.headers = type(opts.headers) == 'nil' and {} or opts.headers
-    check_headers(opts.headers)
+    content.check_headers(opts.headers)
     if opts.params then
         url, body = add_params(method, url, body, opts.params)
     end
@@ -955,11 +815,11 @@ function methods.request(self, method, url, body, opts)
         local content_type = get_icase(opts.headers, 'content-type')
         if content_type == nil then
             content_type = DEFAULT_TYPE
-            if OBJECTS[type(body)] and body ~= nil then
+            if content.OBJECTS[type(body)] and body ~= nil then
                 opts.headers['content-type'] = DEFAULT_TYPE
             end
         end
-        body = encode_body(body, content_type, self.encoders)
+        body = content.encode_body(body, content_type, self.encoders)
     elseif body ~= nil and type(body) ~= 'string' and type(body) ~= 'number' then
         error('fourth argument must be a string')
     end
@@ -977,16 +837,16 @@ function methods.request(self, method, url, body, opts)
         response.reason = reason_of(response.status)
         count(client, response.status)
         if response.headers['set-cookie'] ~= nil then
-            response.cookies = parse_cookies(response.headers['set-cookie'])
+            response.cookies = content.parse_cookies(response.headers['set-cookie'])
         end
-        response.headers = join_headers(response.headers)
+        response.headers = content.join_headers(response.headers)
     else
         response = settle(client, response)
     end
     response.url = url
     response._decoders = self.decoders
     return setmetatable(response, {
-        __index = {decode = decode_body},
+        __index = {decode = content.decode_body},
         __serialize = function(shown)
             local public = {}
             for name, value in pairs(shown) do
@@ -1051,9 +911,9 @@ local module = {
     curl = default.curl,
     _internal = {
         default_content_type = DEFAULT_TYPE,
-        encode_body = encode_body,
-        decode_body = decode_body,
-        extract_mime_type = extract_mime_type,
+        encode_body = content.encode_body,
+        decode_body = content.decode_body,
+        extract_mime_type = content.extract_mime_type,
         get_icase = get_icase,
     },
 }

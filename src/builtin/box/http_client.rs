@@ -125,12 +125,6 @@ fn lua_http_connect(cx: Context<'_>) -> Result<usize> {
 /// `tls_config({authorities = {path, …}, verify_peer = , verify_host = , key = , certificate = })`
 fn lua_http_tls_config(cx: Context<'_>) -> Result<usize> {
     cx.check_kind(1, Kind::Table)?;
-    let flag = |name| {
-        cx.raw_get_field(1, name);
-        let is_set = cx.boolean(-1);
-        cx.pop(1);
-        is_set
-    };
     let text = |name| {
         cx.raw_get_field(1, name);
         let text = cx.text(-1).map(str::to_owned);
@@ -150,8 +144,8 @@ fn lua_http_tls_config(cx: Context<'_>) -> Result<usize> {
     cx.pop(1);
     let web = Web {
         authorities,
-        verifies_peer: flag("verify_peer"),
-        verifies_host: flag("verify_host"),
+        verifies_peer: cx.raw_boolean_field(1, "verify_peer"),
+        verifies_host: cx.raw_boolean_field(1, "verify_host"),
         key_file: text("key"),
         cert_file: text("certificate"),
     };

@@ -169,12 +169,6 @@ fn strings(cx: Context<'_>, index: i32) -> Result<Vec<Vec<u8>>> {
 /// The request that a table describes.
 fn request(cx: Context<'_>) -> Result<Request> {
     cx.check_kind(1, Kind::Table)?;
-    let flag = |name| {
-        cx.raw_get_field(1, name);
-        let is_set = cx.boolean(-1);
-        cx.pop(1);
-        is_set
-    };
     cx.raw_get_field(1, "argv");
     let arguments = strings(cx, -1)?;
     cx.pop(1);
@@ -211,10 +205,10 @@ fn request(cx: Context<'_>) -> Result<Request> {
         streams,
         inherited,
         flags: Flags {
-            shell: flag("shell"),
-            setsid: flag("setsid"),
-            close_fds: flag("close_fds"),
-            restore_signals: flag("restore_signals"),
+            shell: cx.raw_boolean_field(1, "shell"),
+            setsid: cx.raw_boolean_field(1, "setsid"),
+            close_fds: cx.raw_boolean_field(1, "close_fds"),
+            restore_signals: cx.raw_boolean_field(1, "restore_signals"),
         },
     })
 }
@@ -222,13 +216,8 @@ fn request(cx: Context<'_>) -> Result<Request> {
 /// `spawn(options)`: a handle; nil and an error.
 fn lua_popen_spawn(cx: Context<'_>) -> Result<usize> {
     let request = request(cx)?;
-    let flag = |name| {
-        cx.raw_get_field(1, name);
-        let is_set = cx.boolean(-1);
-        cx.pop(1);
-        is_set
-    };
-    let (is_group_signalled, is_kept) = (flag("group_signal"), flag("keep_child"));
+    let (is_group_signalled, is_kept) =
+        (cx.raw_boolean_field(1, "group_signal"), cx.raw_boolean_field(1, "keep_child"));
     let (end_sender, end) = watch::channel(None);
     let started = match spawn::start(&request) {
         Ok(started) => started,
