@@ -599,6 +599,18 @@ local function io_step(self, timeout, step)
     return settle(request.client, result)
 end
 
+-- What a step returns: its result, or `failed` if that is a problem, which is then the request's.
+local function step_result(self, result, failed)
+    if type(result) ~= 'table' then
+        return result
+    end
+    if result.status == 408 then
+        box.error({type = 'TimedOut', reason = 'timed out'})
+    end
+    self.status, self.reason = result.status, result.reason
+    return failed
+end
+
 -- Ends the body that is sent, and reads the head of the response.
 local function start_response(self, request)
     if self._internal.next_part ~= nil then
@@ -668,14 +680,7 @@ function io_methods.read(self, opts, timeout)
             state.buffer = state.buffer .. part
         end
     end)
-    if type(result) == 'table' then
-        if result.status == 408 then
-            box.error({type = 'TimedOut', reason = 'timed out'})
-        end
-        self.status, self.reason = result.status, result.reason
-        return ''
-    end
-    return result
+    return step_result(self, result, '')
 end
 
 -- Sends a part of the body; how many bytes.
@@ -691,14 +696,7 @@ function io_methods.write(self, data, timeout)
         check(native.write(request.link.connection, text, left(request)))
         return #data
     end)
-    if type(result) == 'table' then
-        if result.status == 408 then
-            box.error({type = 'TimedOut', reason = 'timed out'})
-        end
-        self.status, self.reason = result.status, result.reason
-        return -1
-    end
-    return result
+    return step_result(self, result, -1)
 end
 
 -- Reads what is left and ends the request; then it has a status.
