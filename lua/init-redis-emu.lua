@@ -19,7 +19,6 @@ local dispatch = use('redis/dispatch.lua')
 local keyspace = use('redis/keyspace.lua')
 local gate = use('redis/gate.lua')
 local config = use('redis/config.lua')
-local info = use('redis/info.lua')
 local connection = use('redis/connection.lua')
 local slowlog = use('redis/slowlog.lua')
 local access = use('redis/access.lua')
@@ -38,7 +37,7 @@ for _, file in ipairs({
 }) do
     local module = use('redis/' .. file .. '.lua')
     for name, handler in pairs(module.commands) do
-        commands[name] = handler
+        commands[name] = access.guarded(name, handler)
     end
     for name, handler in pairs(module.lists or {}) do
         lists[name] = handler
@@ -147,21 +146,59 @@ local handlers = {
 -- The server outlives this version of the file: `shared` goes from each to the next.
 local shared
 
+-- The host and the port at which clients are served.
+local function listening()
+    return shared.listening.host, shared.server:port()
+end
+
+local function say_where()
+    log.info('Redis protocol on %s:%d', listening())
+end
+
+-- Listens where the settings say. The server stays where it is when it cannot listen there, and
+-- config:info() shows an alert.
+local function move()
+    local host, port = config.settings.host, config.settings.port
+    local alerts = require('config'):new_alerts_namespace('redis')
+    alerts:unset('listen')
+    if host == shared.listening.host and port == shared.listening.port then
+        return
+    end
+    local ok, err = pcall(shared.server.move_to, shared.server, host, port)
+    if ok then
+        shared.listening = {host = host, port = port}
+        say_where()
+    else
+        local message = 'app.cfg.redis: cannot listen on %s:%d, still on %s:%d: %s'
+        local old_host, old_port = listening()
+        alerts:set('listen', {message = message:format(host, port, old_host, old_port, err)})
+    end
+end
+
 function M.start(previous)
-    config.settings = read_settings()
+    local settings = read_settings()
+    if previous ~= nil then
+        -- What CONFIG SET has changed stays.
+        for name, value in next, previous.settings() do
+            settings[name] = value
+        end
+    end
+    config.settings = settings
     gate.commands, gate.lists = commands, lists
     -- Database 0 is there from the start.
     local _ = keyspace.databases[0]
     if previous ~= nil then
         shared = previous.take_over(M)
         shared.server:set_tls(tls())
+        move()
     else
         local options = tls()
         options.host, options.port = config.settings.host, config.settings.port
         shared = {owner = M, listening = {host = options.host, port = options.port}}
         shared.server = resp.listen(options)
-        log.info('Redis protocol on %s:%d', options.host, shared.server:port())
+        say_where()
     end
+    config.listening = listening
     shared.server:set_handlers(handlers)
     shared.server:set_limits(limits())
     resp.on_security(function()
@@ -173,22 +210,23 @@ function M.start(previous)
     config.apply = function()
         shared.server:set_limits(limits())
     end
-    info.counters = function()
+    config.counters = function()
         return shared.server:counters()
     end
     M.server = shared.server
 end
 
--- Applies settings that have changed; `host` and `port` stay.
+-- Applies settings that have changed.
 function M.configure()
     config.settings = read_settings()
-    for name, value in pairs(shared.listening) do
-        if config.settings[name] ~= value then
-            log.warn('app.cfg.redis.%s will not be set until the instance is restarted', name)
-        end
-    end
     shared.server:set_limits(limits())
     shared.server:set_tls(tls())
+    move()
+end
+
+-- The settings in force: its own fields are what CONFIG SET has changed.
+function M.settings()
+    return config.settings
 end
 
 -- Gives the server to the next version.

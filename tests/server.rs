@@ -103,6 +103,16 @@ fn a_wrong_configuration_is_told_with_its_place() {
 }
 
 #[test]
+fn check_takes_the_path_of_a_configuration() {
+    let folder =
+        folder_with(&[("my.yaml", "bogus: 1\n"), ("good.yaml", INSTANCE), ("app/main.lua", "")]);
+    let output = run(folder.path(), &["check", "my.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("my.yaml:1:1: [cluster_config] Unexpected field \"bogus\""), "{said}");
+    assert!(run(folder.path(), &["check", "good.yaml"]).status.success());
+}
+
+#[test]
 fn a_script_gets_its_arguments_and_gives_its_status() {
     let script = "#!/usr/bin/env tarantool\nprint(arg[0], arg[1], #arg, ...) os.exit(7)";
     let folder = folder_with(&[("s.lua", script)]);
@@ -219,6 +229,18 @@ fn start_waits_for_the_application() {
     assert!(status.success() && served && stopped.success(), "{status} {served} {stopped}");
 }
 
+/// In the background standard error is the log file.
+#[test]
+fn a_fatal_error_in_the_background_is_said_once() {
+    let config = format!("{INSTANCE}log: {{to: file, file: my.log}}\n");
+    let folder = folder_with(&[("config.yaml", &config), ("app/main.lua", "error('boom')")]);
+    assert_eq!(run(folder.path(), &["start"]).status.code(), Some(1));
+    let said = text(folder.path().join("my.log"));
+    assert_eq!(said.matches("fatal error, exiting the event loop").count(), 1, "{said}");
+    assert_eq!(run(folder.path(), &["--name", "i"]).status.code(), Some(1));
+    assert!(text(folder.path().join("stderr")).contains("fatal error"), "a terminal is told");
+}
+
 #[test]
 fn sigterm_runs_the_triggers_and_ends_with_success() {
     let script = "\
@@ -258,6 +280,23 @@ while true do log.info('still here') fiber.sleep(0.005) end";
     assert!(!text(&log).contains("E>"), "{}", text(&log));
     drop(process);
     assert!(text(&old).contains("got signal #1 (Hangup)"));
+}
+
+/// What is saved between the loading of a file and the end of the start is not missed.
+#[test]
+fn a_file_saved_while_the_application_starts_takes_effect() {
+    let save = format!(
+        "local file = io.open('app/main.lua', 'w') file:write([==[{}]==]) file:close()",
+        application("42")
+    );
+    let main = application("41").replace("return reload", &format!("{save}\nreturn reload"));
+    let folder = folder_with(&[
+        ("config.yaml", INSTANCE),
+        ("app/main.lua", &main),
+        ("app/reload.lua", include_str!("../lua/reload.lua")),
+    ]);
+    let _process = start(folder.path(), &["--name", "i"]);
+    wait_for("the new version", || text(folder.path().join("log")).contains("the answer is 42"));
 }
 
 fn application(answer: &str) -> String {

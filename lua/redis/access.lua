@@ -4,10 +4,15 @@
 -- Lua. Redis's user `default` is a user of that name if there is one; else it is `guest`, whose
 -- password is that in `credentials`. Without a password set for it, connections need none.
 --
--- A user's commands run with that user's rights. `guest` may use all that the emulation offers,
--- so its commands run with those of `admin`: what it may not do is not a command.
+-- A user's commands run with that user's rights. What facts.lua calls `admin` is for those who may
+-- run any Lua code (`execute` on `universe`), since they may do the same by that. `guest` may use
+-- all that the emulation offers, so its commands run with the rights of `admin`: what it may not do
+-- is not a command.
 
 local resp = require('resp')
+
+local use = ...
+local facts = use('redis/facts.lua')
 
 local M = {}
 
@@ -59,6 +64,17 @@ local function same(a, b)
         difference = difference + (a:byte(i) == b:byte(i) and 0 or 1)
     end
     return difference == 0
+end
+
+-- The handler of a command or a subcommand, which raises for those who have no right to it.
+function M.guarded(name, handler, subcommand)
+    if not facts.has_flag(name, 'admin', subcommand) then
+        return handler
+    end
+    return function(...)
+        resp.check_eval()
+        return handler(...)
+    end
 end
 
 -- Makes the client who it is without a password.

@@ -19,6 +19,14 @@ local M = {commands = commands}
 
 -- The settings of the server, by our names; the server file fills it in.
 M.settings = {}
+-- The host and the port at which clients are served.
+function M.listening()
+    return M.settings.host, M.settings.port
+end
+-- The counters of the native server.
+function M.counters()
+    return {}
+end
 -- Applies changed settings to the running server.
 function M.apply()
 end
@@ -94,8 +102,8 @@ local parameters = {
         return ('normal %d 0 0 slave 0 0 0 pubsub 0 0 0'):format(size)
     end),
     ['databases'] = fixed(function() return ('%d'):format(keyspace.database_count) end),
-    ['port'] = fixed(function() return ('%d'):format(M.settings.port) end),
-    ['bind'] = fixed(function() return M.settings.host end),
+    ['port'] = fixed(function() return ('%d'):format((select(2, M.listening()))) end),
+    ['bind'] = fixed(function() return (M.listening()) end),
     ['save'] = fixed(''),
     ['appendonly'] = fixed(function() return box.cfg.wal_mode == 'none' and 'no' or 'yes' end),
     ['appendfsync'] = fixed(function() return box.cfg.wal_mode == 'fsync' and 'always' or 'no' end),
@@ -184,7 +192,7 @@ function subcommands.SET(_, ...)
 end
 
 function subcommands.RESETSTAT()
-    stats.reset()
+    stats.reset(M.counters())
     expiring.collected = 0
     return resp.OK
 end

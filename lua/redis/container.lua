@@ -4,6 +4,7 @@ local resp = require('resp')
 
 local use = ...
 local facts = use('redis/facts.lua')
+local access = use('redis/access.lua')
 
 local M = {}
 
@@ -34,10 +35,14 @@ function M.check(name, count, sub)
 end
 
 -- A handler that calls `subcommands.<NAME>(client, ...)`, with Redis's errors for a name that is
--- not there and for a wrong number of arguments.
+-- not there and for a wrong number of arguments, and an error for a user without the right.
 function M.container(name, subcommands)
+    local guarded = {}
+    for sub, handler in pairs(subcommands) do
+        guarded[sub] = access.guarded(name, handler, sub)
+    end
     return function(client, sub, ...)
-        local handler = subcommands[sub:upper()]
+        local handler = guarded[sub:upper()]
         if handler == nil then
             return unknown(name, sub)
         end

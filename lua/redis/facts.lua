@@ -38,6 +38,8 @@ M.commands = {
         'Deletes all keys of the database.'},
     FLUSHALL = {-1, 'write', 0, 0, 0, 'server', '1.0.0',
         'Deletes all keys of all databases.'},
+    SHUTDOWN = {-1, 'admin noscript loading stale no_multi allow_busy', 0, 0, 0, 'server', '1.0.0',
+        'Stops the server.'},
     TIME = {1, 'loading stale fast', 0, 0, 0, 'server', '2.6.0',
         'The time of the server.'},
     SWAPDB = {3, 'write fast', 0, 0, 0, 'server', '4.0.0',
@@ -243,9 +245,14 @@ function M.arity_of_subcommand(name, subcommand)
     return row ~= nil and row[1] or nil
 end
 
--- Whether a command has a flag.
-function M.has_flag(name, flag)
-    local row = M.commands[name]
+-- Whether a command, or a subcommand of it, has a flag.
+function M.has_flag(name, flag, subcommand)
+    local row
+    if subcommand ~= nil then
+        row = (M.subcommands[name] or {})[subcommand]
+    else
+        row = M.commands[name]
+    end
     return row ~= nil and (' ' .. row[2] .. ' '):find(' ' .. flag .. ' ', 1, true) ~= nil
 end
 

@@ -15,11 +15,6 @@ local server_commands = use('redis/server.lua')
 local commands = {}
 local M = {commands = commands}
 
--- The counters of the native server; the server file fills it in.
-function M.counters()
-    return {}
-end
-
 local function human(bytes)
     local units = {'B', 'K', 'M', 'G', 'T'}
     local unit = 1
@@ -33,6 +28,7 @@ local sections = {}
 
 function sections.server()
     local uptime = math.floor(box.info.uptime)
+    local _, port = config.listening()
     return {
         {'redis_version', connection.version},
         {'redis_mode', 'standalone'},
@@ -42,7 +38,7 @@ function sections.server()
         {'multiplexing_api', 'epoll'},
         {'process_id', box.info.pid},
         {'run_id', (tostring(box.info.uuid):gsub('-', '') .. ('0'):rep(40)):sub(1, 40)},
-        {'tcp_port', config.settings.port},
+        {'tcp_port', port},
         {'server_time_usec', math.floor(fiber.time() * 1e6)},
         {'uptime_in_seconds', uptime},
         {'uptime_in_days', math.floor(uptime / 86400)},
@@ -125,8 +121,9 @@ local function rates(counters)
 end
 
 function sections.stats()
-    local counters = M.counters()
+    local counters = config.counters()
     local rate = rates(counters)
+    counters = stats.since_reset(counters)
     return {
         {'total_connections_received', counters.connections_received or 0},
         {'total_commands_processed', counters.commands_processed or 0},

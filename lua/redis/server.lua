@@ -3,6 +3,7 @@
 local fiber = require('fiber')
 local clock = require('clock')
 local fio = require('fio')
+local log = require('log')
 local resp = require('resp')
 
 local use = ...
@@ -105,7 +106,7 @@ function commands.BGSAVE(_, schedule, more)
     fiber.new(function()
         local ok, err = pcall(snapshot)
         if not ok then
-            require('log').error('BGSAVE: %s', err)
+            log.error('BGSAVE: %s', err)
         end
     end)
     return resp.status('Background saving started')
@@ -129,6 +130,65 @@ end
 
 function commands.LASTSAVE()
     return last_save()
+end
+
+local SHUTDOWN_WORDS = {SAVE = true, NOSAVE = true, NOW = true, FORCE = true, ABORT = true}
+
+-- What a SHUTDOWN waits at while its snapshot is written; nil when none does.
+local shutdown
+
+-- Writes a snapshot after the one that is being written, if there is one. False and why not, or
+-- that SHUTDOWN ABORT came first.
+local function save_and_wait()
+    local done = fiber.channel(1)
+    shutdown = done
+    fiber.create(function()
+        while box.info.gc().checkpoint_is_in_progress do
+            fiber.sleep(0.01)
+        end
+        done:put({pcall(box.snapshot)}, 0)
+    end)
+    local result = done:get()
+    if shutdown == done then
+        shutdown = nil
+    end
+    return unpack(result)
+end
+
+-- Every change is in the log, so nothing is saved unless it is asked for. NOW is for replicas, which
+-- are not waited for.
+function commands.SHUTDOWN(client, ...)
+    local given, count = {}, 0
+    for _, word in ipairs({...}) do
+        word = word:upper()
+        if not SHUTDOWN_WORDS[word] then
+            error(failure.syntax)
+        end
+        count = count + (given[word] and 0 or 1)
+        given[word] = true
+    end
+    if (given.ABORT and count > 1) or (given.SAVE and given.NOSAVE) then
+        error(failure.syntax)
+    elseif given.ABORT then
+        if shutdown == nil then
+            return resp.error('ERR No shutdown in progress.')
+        end
+        shutdown:put({false, 'aborted'}, 0)
+        shutdown = nil
+        return OK
+    end
+    log.warn('SHUTDOWN of client %s, user %s', client:info().address, client.user)
+    if given.SAVE then
+        local ok, err = save_and_wait()
+        if not ok then
+            log.error('SHUTDOWN: %s', err)
+            if not given.FORCE or err == 'aborted' then
+                return resp.error('ERR Errors trying to SHUTDOWN. Check logs.')
+            end
+        end
+    end
+    -- Does not return; the client sees its connection end.
+    os.exit(0)
 end
 
 local memory = {}

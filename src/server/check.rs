@@ -3,6 +3,7 @@
 //! # Yields
 //! never
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::command_line::Selection;
@@ -24,8 +25,13 @@ pub fn run(selection: &Selection) -> ExitCode {
 }
 
 fn check(selection: &Selection) -> Result<(), Problems> {
-    let config = world::config_file(selection.config.as_deref());
     let mut names = selection.names.clone();
+    // `lycosa check FILE` is what hands write by themselves.
+    let file = match &names[..] {
+        [file] if selection.config.is_none() && Path::new(file).is_file() => names.pop(),
+        _ => selection.config.clone(),
+    };
+    let config = world::config_file(file.as_deref());
     names.extend(selection.name.clone());
     if names.is_empty() {
         names = world::instance_names(config.as_deref())?;
@@ -41,7 +47,7 @@ fn check(selection: &Selection) -> Result<(), Problems> {
 fn application_exists(configuration: &Configuration, file: Option<&str>) -> Result<(), Problems> {
     let Some(application) = configuration.text("app.file") else { return Ok(()) };
     let folder = configuration.text("process.work_dir").unwrap_or("");
-    if std::path::Path::new(folder).join(application).is_file() {
+    if Path::new(folder).join(application).is_file() {
         return Ok(());
     }
     let instance = &configuration.names().instance;

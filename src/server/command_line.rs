@@ -475,7 +475,7 @@ In a folder with config.yaml:
   lycosa start [NAME...]      Start all instances of instances.yml, or these.
   lycosa status               Show which of them run.
   lycosa stop [NAME...]       Stop them, and wait until they have ended.
-  lycosa check                Say what is wrong with the configuration.
+  lycosa check [FILE]         Say what is wrong with the configuration.
   lycosa connect ADDRESS      Open a console: a socket, an instance, host:port.
   lycosa cat FILE...          Print the records of .xlog and .snap files.
 

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result, Type};
@@ -21,46 +21,61 @@ use crate::lua::{self, Context, Kind};
 /// Silence after which a file counts as written: editors save in several steps.
 const QUIET: Duration = Duration::from_millis(50);
 
+/// Changes of the files of a folder, from [`watch`] on.
+pub struct Changes {
+    folder: PathBuf,
+    watcher: notify::Result<RecommendedWatcher>,
+    files: mpsc::UnboundedReceiver<PathBuf>,
+}
+
 /// Watches the folder that `file` is in, and those below it.
-pub fn watch(file: &str) -> Result<()> {
+pub fn watch(file: &str) -> Changes {
     let file = std::path::absolute(file).unwrap_or_else(|_| PathBuf::from(file));
     let folder = file.parent().unwrap_or(Path::new("/")).to_path_buf();
+    let (sender, files) = mpsc::unbounded_channel();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        let Ok(event) = event else { return };
+        if matches!(event.kind, EventKind::Access(_) | EventKind::Remove(_)) {
+            return;
+        }
+        let is_lua = |path: &PathBuf| path.extension().is_some_and(|name| name == "lua");
+        for path in event.paths.into_iter().filter(is_lua) {
+            // The fiber ends with the process; then nobody wants to know.
+            let _ = sender.send(path);
+        }
+    });
+    let watcher = watcher
+        .and_then(|mut watcher| watcher.watch(&folder, RecursiveMode::Recursive).map(|()| watcher));
+    Changes { folder, watcher, files }
+}
+
+/// Has the application, which has started, load what changes.
+pub fn follow(changes: Changes) -> Result<()> {
     if !lua::enter(has_module) {
         return Ok(());
     }
-    let failed = |error: &notify::Error| {
-        Error::new(Type::System, format!("cannot watch {}: {error}", folder.display()))
-    };
-    let (sender, changes) = mpsc::unbounded_channel();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        if let Ok(event) = event
-            && !matches!(event.kind, EventKind::Access(_) | EventKind::Remove(_))
-        {
-            // The fiber ends with the process; then nobody wants to know.
-            let _ = sender.send(event.paths);
-        }
-    })
-    .map_err(|error| failed(&error))?;
-    watcher.watch(&folder, RecursiveMode::Recursive).map_err(|error| failed(&error))?;
-    tracing::info!("changes in {} take effect when they are saved", folder.display());
+    let folder = changes.folder.display();
+    let watcher = changes
+        .watcher
+        .map_err(|error| Error::new(Type::System, format!("cannot watch {folder}: {error}")))?;
+    tracing::info!("changes in {folder} take effect when they are saved");
     let fiber = fiber::spawn("reload", move || {
         let _watcher = watcher;
-        follow(changes);
+        load(changes.files);
     });
     fiber.set_system();
     Ok(())
 }
 
-fn follow(mut changes: mpsc::UnboundedReceiver<Vec<PathBuf>>) {
+fn load(mut changes: mpsc::UnboundedReceiver<PathBuf>) {
     while let Ok(Some(first)) = fiber::wait_or_cancel(changes.recv()) {
-        let mut paths: BTreeSet<PathBuf> = first.into_iter().collect();
+        let mut paths = BTreeSet::from([first]);
         while let Ok(Ok(Some(more))) =
             fiber::wait_or_cancel(tokio::time::timeout(QUIET, changes.recv()))
         {
-            paths.extend(more);
+            paths.insert(more);
         }
-        let is_lua = |path: &&PathBuf| path.extension().is_some_and(|name| name == "lua");
-        for path in paths.iter().filter(is_lua).filter(|path| path.is_file()) {
+        for path in paths.iter().filter(|path| path.is_file()) {
             if let Err(error) = lua::enter(|cx| reload(cx, path)) {
                 tracing::error!("{}: not reloaded: {error}", path.display());
             }

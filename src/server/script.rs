@@ -78,10 +78,12 @@ pub fn run_instance(instance: &Instance) -> ExitCode {
     in_lua(&name, move |cx| {
         force_recovery(cx, command.force_recovery)?;
         actions(cx, &command.actions)?;
+        // From before the files are loaded, so that none is missed that is saved meanwhile.
+        let changes = configuration.text("app.file").map(reload::watch);
         method(cx, "config", "_startup", &[])?;
         banner(&configuration);
-        if let Some(file) = configuration.text("app.file") {
-            reload::watch(file)?;
+        if let Some(changes) = changes {
+            reload::follow(changes)?;
         }
         if command.interactive { console(cx) } else { Ok(()) }
     })

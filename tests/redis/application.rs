@@ -211,6 +211,50 @@ fn a_saved_file_is_loaded() {
     assert_eq!(client.command("GREET you"), "\"Hello, you\"");
 }
 
+/// A changed address is listened at, and connections stay; one that is taken is an alert.
+#[test]
+fn the_server_moves_to_another_address() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let port_of = |line: String| line.rsplit(':').next().and_then(|port| port.parse().ok());
+    server.reconfigure(|text| text.replace("redis: {", "redis: {host: 127.0.0.2, "));
+    let port: u16 = port_of(server.wait_for_log("Redis protocol on 127.0.0.2:")).expect("a port");
+    let mut other = crate::server::Connection::to_address("127.0.0.2", port);
+    assert_eq!(other.command("PING"), "+PONG");
+    assert_eq!(client.command("CONFIG GET bind"), "[\"bind\", \"127.0.0.2\"]");
+    assert!(std::net::TcpStream::connect(("127.0.0.1", server.port)).is_err());
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address").port();
+    server.reconfigure(|text| {
+        text.replace("127.0.0.2", "127.0.0.1").replace("port: 0", &format!("port: {taken}"))
+    });
+    let alerts = server.evaluate("require('config'):info().alerts");
+    let alert = format!("cannot listen on 127.0.0.1:{taken}, still on 127.0.0.2:{port}:");
+    assert!(alerts.contains(&alert), "{alerts}");
+    assert_eq!(other.command("PING"), "+PONG");
+}
+
+/// What CONFIG SET has changed outlives a saved file; CONFIG RESETSTAT sets all counters to zero.
+#[test]
+fn settings_and_counters_can_be_changed() {
+    let server = Server::start();
+    let mut client = server.connect();
+    assert_eq!(client.command("CONFIG SET maxclients 77"), "+OK");
+    add_command(&server, "");
+    assert_eq!(client.command("CONFIG GET maxclients"), "[\"maxclients\", \"77\"]");
+    for _ in 0..50 {
+        client.command("GET a");
+    }
+    assert_eq!(client.command("CONFIG RESETSTAT"), "+OK");
+    let info = client.command("INFO stats");
+    for field in
+        ["total_commands_processed:1\\r", "total_connections_received:0\\r", "keyspace_misses:0\\r"]
+    {
+        assert!(info.contains(field), "{field} in {info}");
+    }
+}
+
 /// Rows that were replaced may be held by Lua's garbage, but not until memory runs out.
 #[test]
 fn replaced_values_take_no_memory() {

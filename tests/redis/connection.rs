@@ -206,10 +206,8 @@ fn guests_that_are_connected_are_disabled_like_others() {
     assert_eq!(web.command("AUTH web w"), "+OK");
     assert_eq!(queueing.command("MULTI"), "+OK");
     assert_eq!(queueing.command("SET a 2"), "+QUEUED");
-    let path = server.folder.path().join("config.yaml");
-    let text = std::fs::read_to_string(&path).expect("a file");
-    std::fs::write(&path, format!("security: {{disable_guest: true}}\n{text}")).expect("a file");
-    server.evaluate("require('config'):reload()");
+    let disable = "security: {disable_guest: true}\n";
+    server.reconfigure(|text| format!("{disable}{text}"));
     let refusal = "-NOAUTH Authentication required.";
     assert_eq!(guest.command("GET a"), refusal);
     assert_eq!(queueing.command("EXEC"), refusal);
@@ -218,8 +216,7 @@ fn guests_that_are_connected_are_disabled_like_others() {
     assert_eq!(guest.command("GET a"), "\"1\"");
     assert_eq!(guest.command("RESET"), "+RESET");
     assert_eq!(guest.command("GET a"), refusal);
-    std::fs::write(&path, text).expect("a file");
-    server.evaluate("require('config'):reload()");
+    server.reconfigure(|text| text.replace(disable, ""));
     assert_eq!(guest.command("GET a"), "\"1\"");
     assert_eq!(web.command("GET a"), "\"1\"");
 }
@@ -244,14 +241,45 @@ fn commands_run_with_the_rights_of_their_user() {
     let denied = "-NOPERM Write access to space 'cache' is denied for user 'reader'";
     assert_eq!(client.command("SET a 3"), denied);
     assert_eq!(client.command("FCALL CACHE:Set 0 a 3"), denied);
+    let no_lua = "-NOPERM Execute access to universe '' is denied for user 'reader'";
+    for command in ["SHUTDOWN", "CONFIG GET *", "SAVE", "client list", "SLOWLOG RESET"] {
+        assert_eq!(client.command(command), no_lua, "{command}");
+    }
+    assert_eq!(client.command("CLIENT GETNAME"), "nil");
     assert_eq!(client.command("AUTH web w"), "+OK");
     assert_eq!(client.command("SET a 4"), "+OK");
+    assert_eq!(
+        client.command("CONFIG GET port x"),
+        "[\"port\", \"PORT\"]".replace("PORT", &server.port.to_string())
+    );
     assert_eq!(client.command("AUTH reader r"), "+OK");
     assert_eq!(client.command("RESET"), "+RESET");
     assert_eq!(client.command("SET a 5"), "+OK");
     let mut client = server.connect();
     assert!(client.command("HELLO 3 AUTH reader r").starts_with('{'));
     assert_eq!(client.command("SET a 6"), denied);
+}
+
+/// What is wrong with the words is recorded from redis-server.
+#[test]
+fn shutdown_ends_the_server() {
+    let mut server = Server::start();
+    let mut client = server.connect();
+    for wrong in ["SHUTDOWN x", "SHUTDOWN SAVE NOSAVE", "SHUTDOWN NOW ABORT", "SHUTDOWN NOW x"] {
+        assert_eq!(client.command(wrong), "-ERR syntax error", "{wrong}");
+    }
+    assert_eq!(client.command("SHUTDOWN ABORT"), "-ERR No shutdown in progress.");
+    assert_eq!(client.command("MULTI"), "+OK");
+    let refusal = "-ERR Command not allowed inside a transaction";
+    assert_eq!(client.command("SHUTDOWN"), refusal);
+    assert_eq!(client.command("DISCARD"), "+OK");
+    assert_eq!(client.command("SET a 1"), "+OK");
+    assert_eq!(client.command("shutdown save now force"), "closed");
+    assert!(server.wait_for_end().success());
+    let data = server.folder.path().join("var/lib/i");
+    let snapshots = std::fs::read_dir(data).expect("the data directory");
+    let is_snapshot = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".snap");
+    assert_eq!(snapshots.flatten().filter(|file| is_snapshot(&file.file_name())).count(), 2);
 }
 
 #[test]

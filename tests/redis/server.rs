@@ -81,6 +81,20 @@ impl Server {
         self.log.try_iter().collect()
     }
 
+    /// Waits until the process has ended.
+    pub fn wait_for_end(&mut self) -> std::process::ExitStatus {
+        self.process.wait().expect("an ended process")
+    }
+
+    /// Changes the configuration file and has it read again.
+    pub fn reconfigure(&self, change: impl FnOnce(String) -> String) {
+        let path = self.folder.path().join("config.yaml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        std::fs::write(&path, change(text)).expect("a written file");
+        let is_started = "require('config'):wait_status({'ready', 'check_warnings'})";
+        self.evaluate(&format!("{is_started} require('config'):reload()"));
+    }
+
     pub fn connect(&self) -> Connection {
         Connection::to(self.port)
     }
@@ -143,7 +157,11 @@ pub struct Connection {
 
 impl Connection {
     pub fn to(port: u16) -> Connection {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        Connection::to_address("127.0.0.1", port)
+    }
+
+    pub fn to_address(host: &str, port: u16) -> Connection {
+        let stream = TcpStream::connect((host, port)).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Connection { stream: BufReader::new(stream) }
     }

@@ -163,6 +163,9 @@ end
 resp.check_attempt = native.check_attempt
 resp.note_attempt = native.note_attempt
 
+-- From inside a command: raises unless its user may run any Lua code (`execute` on `universe`).
+resp.check_eval = native.check_eval
+
 -- From inside a command of this client: makes it a user without asking for a password. Commands
 -- run with the rights of `effective`, the same user when that is nil.
 function Client:set_user(user, effective) -- luacheck: no self
@@ -224,6 +227,12 @@ end
 
 function Server:counters()
     return native.counters(self.server)
+end
+
+-- Listens at another address instead; connections stay. Raises, and goes on where it is, if nobody
+-- can listen there.
+function Server:move_to(host, port)
+    native.move_to(self.server, host, port)
 end
 
 -- Reads the files of TLS parameters anew, for connections from now on.

@@ -12,15 +12,17 @@ mod encode;
 mod scan;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::session;
+use super::space::database;
 use super::stat::Traffic;
 use super::tls;
 use crate::base::error::{Error, Result};
 use crate::base::error_code::{ER_AUTH_DELAY, ER_PASSWORD_EXPIRED};
-use crate::db::access::set_effective_user;
+use crate::db::access::{self, set_effective_user};
 use crate::db::authentication::Proof;
 use crate::db::security;
 use crate::lua::{Context, Kind, Module, Reference, userdata};
@@ -61,6 +63,7 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("error_text", call::lua_resp_error_text)
         .function("set_client_metatable", call::lua_resp_set_client_metatable)
         .function("listen", lua_resp_listen)
+        .function("move_to", lua_resp_move_to)
         .function("set_tls", lua_resp_set_tls)
         .function("set_handlers", lua_resp_set_handlers)
         .function("set_limits", lua_resp_set_limits)
@@ -77,6 +80,7 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("check_attempt", lua_resp_check_attempt)
         .function("note_attempt", lua_resp_note_attempt)
         .function("set_user", lua_resp_set_user)
+        .function("check_eval", lua_resp_check_eval)
         .function("close", lua_resp_close)
         .function("is_connected", lua_resp_is_connected)
         .function("info", lua_resp_info)
@@ -99,14 +103,18 @@ fn connection(cx: Context<'_>) -> Result<&LuaConnection> {
     userdata::check(cx, 1, || Error::illegal_params("resp: a client is expected"))
 }
 
+/// The address that two arguments name, a host and a port. Yields while it looks the host up.
+fn address(cx: Context<'_>, first: i32) -> Result<SocketAddr> {
+    let host = cx.check_text(first)?.to_owned();
+    let port = u16::try_from(cx.check_integer(first + 1)?)
+        .map_err(|_| Error::illegal_params("resp: a port is a number from 0 to 65535"))?;
+    address::resolve(host, port).map_err(|error| Error::system("getaddrinfo", &error))
+}
+
 /// `listen(host, port, TLS parameters)`. Yields while it looks the host up and reads files.
 fn lua_resp_listen(cx: Context<'_>) -> Result<usize> {
-    let host = cx.check_text(1)?.to_owned();
-    let port = u16::try_from(cx.check_integer(2)?)
-        .map_err(|_| Error::illegal_params("resp: a port is a number from 0 to 65535"))?;
+    let address = address(cx, 1)?;
     let tls = tls::server(tls::settings(cx, 3)?)?;
-    let address =
-        address::resolve(host, port).map_err(|error| Error::system("getaddrinfo", &error))?;
     let handlers = Rc::new(Handlers {
         table: RefCell::new(None),
         version: Cell::new(0),
@@ -123,6 +131,13 @@ fn lua_resp_listen(cx: Context<'_>) -> Result<usize> {
 fn lua_resp_set_tls(cx: Context<'_>) -> Result<usize> {
     let (server, _) = &**server(cx)?;
     server.set_tls(tls::server(tls::settings(cx, 2)?)?);
+    Ok(0)
+}
+
+/// `move_to(server, host, port)`. Yields.
+fn lua_resp_move_to(cx: Context<'_>) -> Result<usize> {
+    let (server, _) = &**server(cx)?;
+    server.move_to(address(cx, 2)?)?;
     Ok(0)
 }
 
@@ -292,6 +307,12 @@ fn lua_resp_set_user(cx: Context<'_>) -> Result<usize> {
     session.set_user(super::space::id(cx, 1)?);
     session.enter();
     set_effective_user(super::space::id(cx, 2)?);
+    Ok(0)
+}
+
+/// `check_eval()`: raises unless the user may evaluate Lua, and so do all that the process may.
+fn lua_resp_check_eval(_: Context<'_>) -> Result<usize> {
+    access::check_lua_eval(database()?)?;
     Ok(0)
 }
 

@@ -6,7 +6,7 @@
 //! - A connection is in the list exactly while its fiber serves it.
 //!
 //! # Yields
-//! The fibers it starts do; `listen`, `stop` and the rest never
+//! The fibers it starts do, and `move_to`; `listen`, `stop` and the rest never
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -106,8 +106,15 @@ pub(super) struct Shared {
 /// A listening server.
 pub struct Server {
     shared: Rc<Shared>,
+    service: Rc<dyn Service>,
+    accepting: RefCell<Accepting>,
+    sweep: Fiber,
+}
+
+/// A socket that accepts connections until its fiber is cancelled.
+struct Accepting {
     place: Rc<listen::Place>,
-    fibers: [Fiber; 2],
+    fiber: Fiber,
 }
 
 impl Server {
@@ -117,34 +124,51 @@ impl Server {
         tls: Option<Arc<ServerConfig>>,
         service: Rc<dyn Service>,
     ) -> Result<Server> {
-        let socket = listen::Listener::bind(&Address::Tcp(address), tls);
-        let socket = socket.map_err(|error| Error::system("bind", &error))?;
-        let place = socket.place();
         let shared = Rc::new(Shared {
             limits: Cell::default(),
             counters: Counters::default(),
             connections: RefCell::default(),
             last_id: Cell::new(0),
         });
-        let accept = fiber::spawn("resp.accept", {
-            let shared = shared.clone();
-            move || accept(&shared, &socket, &service)
-        });
+        let accepting = RefCell::new(Accepting::start(address, tls, &shared, &service)?);
         let sweep = fiber::spawn("resp.idle", {
             let shared = shared.clone();
             move || sweep(&shared)
         });
-        Ok(Server { shared, place, fibers: [accept, sweep] })
+        Ok(Server { shared, service, accepting, sweep })
     }
 
     /// Where it listens.
-    pub fn address(&self) -> &Address {
-        &self.place.address
+    pub fn address(&self) -> Address {
+        self.accepting.borrow().place.address.clone()
+    }
+
+    /// Listens at another address instead; connections stay. It goes on where it is when that
+    /// fails. Yields.
+    pub fn move_to(&self, address: SocketAddr) -> Result<()> {
+        let tls = self.accepting.borrow().place.tls.borrow().clone();
+        let start = |address| Accepting::start(address, tls.clone(), &self.shared, &self.service);
+        let here = self.accepting.borrow().place.address.clone();
+        let accepting = match (start(address), here) {
+            // Two addresses of one port may be in each other's way, as 0.0.0.0 and 127.0.0.1 are.
+            (Err(error), Address::Tcp(here)) if here.port() == address.port() => {
+                let fiber = self.accepting.borrow().fiber.clone();
+                fiber.cancel();
+                fiber.join();
+                start(address).or_else(|_| {
+                    self.accepting.replace(start(here)?);
+                    Err(error)
+                })?
+            }
+            (accepting, _) => accepting?,
+        };
+        self.accepting.replace(accepting).fiber.cancel();
+        Ok(())
     }
 
     /// Changes how connections from now on are made.
     pub fn set_tls(&self, tls: Option<Arc<ServerConfig>>) {
-        self.place.tls.replace(tls);
+        self.accepting.borrow().place.tls.replace(tls);
     }
 
     /// The bounds.
@@ -169,13 +193,28 @@ impl Server {
 
     /// Stops listening and closes every connection once its running batch is answered.
     pub fn stop(&self) {
-        for fiber in &self.fibers {
-            fiber.cancel();
-        }
+        self.accepting.borrow().fiber.cancel();
+        self.sweep.cancel();
         let connections: Vec<_> = self.shared.connections.borrow().values().cloned().collect();
         for connection in connections {
             connection.close_when_idle();
         }
+    }
+}
+
+impl Accepting {
+    fn start(
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+        shared: &Rc<Shared>,
+        service: &Rc<dyn Service>,
+    ) -> Result<Accepting> {
+        let socket = listen::Listener::bind(&Address::Tcp(address), tls);
+        let socket = socket.map_err(|error| Error::system("bind", &error))?;
+        let place = socket.place();
+        let (shared, service) = (shared.clone(), service.clone());
+        let fiber = fiber::spawn("resp.accept", move || accept(&shared, &socket, &service));
+        Ok(Accepting { place, fiber })
     }
 }
 

@@ -92,6 +92,17 @@ impl Destination {
         matches!(self, Destination::Stderr)
     }
 
+    /// Whether what is written stands on standard error, too: as it does in the background, where
+    /// that is the log file.
+    pub(super) fn reaches_stderr(&self) -> bool {
+        let Destination::File { file, .. } = self else { return self.is_stderr() };
+        let stderr = rustix::fs::fstat(io::stderr());
+        stderr.is_ok_and(|stderr| {
+            rustix::fs::fstat(file)
+                .is_ok_and(|file| (file.st_dev, file.st_ino) == (stderr.st_dev, stderr.st_ino))
+        })
+    }
+
     pub(super) fn syslog(&self) -> Option<&Syslog> {
         match self {
             Destination::Syslog(syslog) => Some(syslog),

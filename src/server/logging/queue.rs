@@ -79,7 +79,7 @@ pub(super) fn say(record: &Record) {
     }
     let destination = shared.lock();
     let text = text_for(&destination, record, format);
-    if record.is_fatal() && !destination.is_stderr() {
+    if record.is_fatal() && !destination.reaches_stderr() {
         Destination::Stderr.write(text.as_bytes());
     }
     if destination.takes(text.len()) {
