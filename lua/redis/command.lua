@@ -8,6 +8,7 @@ local failure = use('redis/failure.lua')
 local glob = use('redis/glob.lua')
 local gate = use('redis/gate.lua')
 local container = use('redis/container.lua').container
+local syntax = use('redis/syntax.lua')
 
 local commands = {}
 
@@ -48,17 +49,28 @@ local function categories(flags, group)
     return list
 end
 
-local function key_specs(flags, first, last, step)
-    if first == 0 then
-        return {}
-    end
+local function key_spec(flags, first, kind, ...)
     local access = resp.set({resp.status(flags:find('readonly', 1, true) and 'RO' or 'RW')})
-    return {resp.map({
+    return resp.map({
         'flags', access,
         'begin_search', resp.map({'type', 'index', 'spec', resp.map({'index', first})}),
-        'find_keys', resp.map({'type', 'range', 'spec', resp.map({
-            'lastkey', last < 0 and last or last - first, 'keystep', step, 'limit', 0})}),
-    })}
+        'find_keys', resp.map({'type', kind, 'spec', resp.map({...})}),
+    })
+end
+
+local function key_specs(flags, first, last, step)
+    local specs = {}
+    if flags:find('movablekeys', 1, true) then
+        specs[1] = key_spec(flags, 2, 'keynum', 'keynumidx', 0, 'firstkey', 1, 'keystep', 1)
+    elseif last < 0 then
+        specs[1] = key_spec(flags, first, 'range', 'lastkey', last, 'keystep', step, 'limit', 0)
+    elseif first > 0 then
+        for place = first, last, step do
+            local spec = key_spec(flags, place, 'range', 'lastkey', 0, 'keystep', 1, 'limit', 0)
+            table.insert(specs, spec)
+        end
+    end
+    return specs
 end
 
 local UNKNOWN = {-1, '', 0, 0, 0, 'generic', '1.0.0', 'A command of this application.'}
@@ -73,10 +85,15 @@ local function full_name(name, sub)
 end
 
 local function subcommand_info(name, sub)
-    local row = facts.subcommands[name][sub]
+    local arity, flags, arguments = unpack(facts.subcommands[name][sub])
+    local first, last, step = 0, 0, 0
+    if arguments ~= nil and arguments:find('^key') then
+        first, last, step = 2, 2, 1
+    end
     return {
-        full_name(name, sub), row[1], statuses(words(row[2]), ''), 0, 0, 0,
-        statuses(categories(words(row[2]), row_of(name)[6]), '@'), {}, {}, {},
+        full_name(name, sub), arity, statuses(words(flags), ''), first, last, step,
+        statuses(categories(words(flags), row_of(name)[6]), '@'), {},
+        key_specs(flags, first, last, step), {},
     }
 end
 
@@ -97,9 +114,17 @@ local function info(name)
     }
 end
 
-local function summary_of(name)
-    local _, _, _, _, _, group, since, summary = unpack(row_of(name))
-    return {'summary', summary, 'since', since, 'group', group}
+local function summary_of(name, sub)
+    local _, _, _, _, _, group, since, summary, arguments = unpack(row_of(name), 1, 9)
+    if sub ~= nil then
+        arguments = facts.subcommands[name][sub][3]
+    end
+    local reply = {'summary', summary, 'since', since, 'group', group}
+    if arguments ~= nil then
+        table.insert(reply, 'arguments')
+        table.insert(reply, syntax.arguments(arguments))
+    end
+    return reply
 end
 
 local function docs(name)
@@ -107,7 +132,7 @@ local function docs(name)
     local subs = {}
     for sub in pairs(facts.subcommands[name] or {}) do
         table.insert(subs, full_name(name, sub))
-        table.insert(subs, resp.map(summary_of(name)))
+        table.insert(subs, resp.map(summary_of(name, sub)))
     end
     if #subs > 0 then
         table.insert(reply, 'subcommands')
@@ -168,7 +193,7 @@ function subcommands.DOCS(_, ...)
         local name, sub = find(text)
         if name ~= nil then
             table.insert(reply, text:lower())
-            table.insert(reply, sub ~= nil and resp.map(summary_of(name)) or docs(name))
+            table.insert(reply, sub ~= nil and resp.map(summary_of(name, sub)) or docs(name))
         end
     end
     return resp.map(reply)

@@ -255,6 +255,38 @@ fn settings_and_counters_can_be_changed() {
     }
 }
 
+/// What redis-cli makes hints of, and cluster clients the keys; the structure is redis-server's.
+#[test]
+fn arguments_and_keys_of_commands_are_told() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let docs = client.command("COMMAND DOCS BITCOUNT");
+    let unit = ["BYTE", "BIT"].map(|token| {
+        let name = token.to_lowercase();
+        format!("[\"name\", \"{name}\", \"type\", \"pure-token\", \"token\", \"{token}\"]")
+    });
+    let number = |name: &str| {
+        format!("[\"name\", \"{name}\", \"type\", \"integer\", \"display_text\", \"{name}\"]")
+    };
+    let expected = format!(
+        "\"arguments\", [[\"name\", \"key\", \"type\", \"key\", \"display_text\", \"key\", \
+         \"key_spec_index\", :0], [\"name\", \"range\", \"type\", \"block\", \"flags\", [+optional], \
+         \"arguments\", [{}, {}, [\"name\", \"unit\", \"type\", \"oneof\", \"flags\", [+optional], \
+         \"arguments\", [{}]]]]]",
+        number("start"),
+        number("end"),
+        unit.join(", ")
+    );
+    assert!(docs.contains(&expected), "{expected}\n{docs}");
+    // Every command can be told.
+    let docs = client.command("COMMAND DOCS");
+    assert!(docs.starts_with('[') && docs.contains("\"config|get\""), "{docs}");
+    let info = client.command("COMMAND INFO COPY OBJECT|FREQ");
+    let place = |index| format!("[\"type\", \"index\", \"spec\", [\"index\", :{index}]]");
+    assert!(info.contains(&place(1)) && info.contains(&place(2)), "{info}");
+    assert!(info.contains("\"object|freq\", :3, [+readonly], :2, :2, :1"), "{info}");
+}
+
 /// Rows that were replaced may be held by Lua's garbage, but not until memory runs out.
 #[test]
 fn replaced_values_take_no_memory() {
