@@ -282,6 +282,63 @@ while true do log.info('still here') fiber.sleep(0.005) end";
     assert!(text(&old).contains("got signal #1 (Hangup)"));
 }
 
+/// A comment at the head of the application says where it works, and whether it is loaded early.
+#[test]
+fn an_application_is_asked_whether_it_works_here() {
+    let head = |tag: &str| {
+        format!("#!/usr/bin/env lycosa\n-- --- #tarantool.metadata.v1\n-- {tag}\n-- ...\n")
+    };
+    let run_with = |tag: &str| {
+        let script = head(tag)
+            + "local foo = require('config'):get('app.cfg.foo')
+if early == nil then early = type(box.cfg) end
+if type(box.cfg) == 'table' then print(early, foo) os.exit(0) end";
+        let config = INSTANCE.replace("app/main.lua", "app/main.lua, cfg: {foo: 42}");
+        let folder = folder_with(&[("config.yaml", &config), ("app/main.lua", &script)]);
+        let output = run(folder.path(), &["--name", "i"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    };
+    assert_eq!(run_with("fail_if: tarantool_version < 3.0.0").0, "table\t42\n");
+    assert_eq!(run_with("early_load: true").0, "function\t42\n");
+    for (condition, refusal) in [
+        (
+            "tarantool_version > 0.0.0",
+            r#"App "app/main.lua" failed the "fail_if" check: "tarantool_version > 0.0.0""#,
+        ),
+        (
+            "tarantool_version >< 0.0.0",
+            r#"App "app/main.lua" has invalid "fail_if" expression: Unexpected token "<""#,
+        ),
+    ] {
+        let (printed, said) = run_with(&format!("fail_if: {condition}"));
+        assert!(printed.is_empty() && said.contains(refusal), "{printed} {said}");
+    }
+}
+
+/// Paths are relative to `work_dir`, of a reload as of the start; and what is no longer configured is
+/// no longer in force.
+#[test]
+fn sigusr2_reloads_the_configuration() {
+    let config = format!("{INSTANCE}process: {{work_dir: w}}\n");
+    let folder = folder_with(&[
+        ("config.yaml", &format!("{config}log: {{modules: {{mine: error}}}}\n")),
+        ("w/app/main.lua", "require('log').new('mine').info('it is loud')"),
+    ]);
+    let process = start(folder.path(), &["--name", "i"]);
+    let log = folder.path().join("log");
+    wait_for("the start", || text(&log).contains("runs instance i"));
+    assert!(!text(&log).contains("it is loud"));
+    assert!(folder.path().join("w/var/run/i/tarantool.control").exists());
+    std::fs::write(folder.path().join("config.yaml"), config).expect("a file");
+    process.signal(libc::SIGUSR2);
+    let end = "Configuration reloading by SIGUSR2 is finished: status=ready";
+    wait_for("the reload", || text(&log).contains(end));
+    assert!(text(&log).contains("it is loud"), "{}", text(&log));
+    assert!(!folder.path().join("w/w").exists(), "folders are made once");
+    assert!(folder.path().join("w/var/run/i/tarantool.control").exists());
+}
+
 /// What is saved between the loading of a file and the end of the start is not missed.
 #[test]
 fn a_file_saved_while_the_application_starts_takes_effect() {

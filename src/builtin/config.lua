@@ -4,6 +4,7 @@
 -- runtime, to box.cfg, to users, to roles, and last it runs the application.
 local native = ...
 local fiber = require('fiber')
+local fio = require('fio')
 
 local config = {}
 local methods = {}
@@ -209,14 +210,25 @@ local function apply_compat(self)
     end
 end
 
+-- The process goes to its `work_dir` with the first box.cfg.
+local function is_in_work_dir()
+    return type(box.cfg) ~= 'function'
+end
+
+-- A path of the configuration, relative to where the process is.
+local function from_here(path)
+    local folder = native.get_candidate('process.work_dir')
+    if is_in_work_dir() or folder == nil or path:startswith('/') then
+        return path
+    end
+    return fio.pathjoin(folder, path)
+end
+
 -- The console listens before the database starts, so that a long recovery can be watched.
 local console_server, console_path
 
 local function apply_console()
     local wanted = native.get_candidate('console.enabled') and native.get_candidate('console.socket') or nil
-    if wanted ~= nil and not wanted:match('^%.?/') then
-        wanted = './' .. wanted
-    end
     if wanted == console_path then
         return
     end
@@ -225,7 +237,9 @@ local function apply_console()
         console_server, console_path = nil, nil
     end
     if wanted ~= nil then
-        console_server = require('console').listen('unix/:' .. wanted)
+        local path = from_here(wanted)
+        console_server = require('console').listen(
+            'unix/:' .. (path:match('^%.?/') and path or './' .. path))
         console_path = wanted
     end
 end
@@ -236,7 +250,12 @@ local function apply_box_cfg(self)
         warn(self, ('box_cfg.apply: non-dynamic option %s will not be set until the instance ' ..
             'is restarted'):format(option))
     end
-    local is_first = type(box.cfg) == 'function'
+    local is_first = not is_in_work_dir()
+    if changed.log_modules == nil and not is_first and box.cfg.log_modules ~= nil
+            and native.get_candidate('log.modules') == nil then
+        -- To box.cfg a nil is no change.
+        changed.log_modules = {}
+    end
     if next(changed) ~= nil or is_first then
         box.cfg(changed)
     end
@@ -347,28 +366,53 @@ local function apply_roles()
                                            native.get_candidate('roles_cfg') or {})
 end
 
-local function run_application()
+-- The application that was loaded before the database started; false when none was.
+local early_application
+
+-- Runs the application, or `early`, before the database starts, one that asks for that.
+local function run_application(early)
+    local metadata = require('internal.config_metadata')
     local file, module = native.get_candidate('app.file'), native.get_candidate('app.module')
+    local name = file or module
+    if name == nil then
+        early_application = early_application or false
+        return
+    end
     if file ~= nil then
-        local chunk = assert(loadfile(file))
-        chunk(file)
-    elseif module ~= nil then
-        require(module)
+        file = from_here(file)
+    end
+    local own = file ~= nil and metadata.of_file(file) or metadata.of_module('module', module)
+    metadata.check('App', name, own, native.evaluate)
+    if own.early_load and early_application ~= nil and early_application ~= name
+            and package.loaded[name] == nil then
+        metadata.too_late('App', name)
+    end
+    if not early or own.early_load then
+        if file ~= nil then
+            assert(loadfile(file))(file)
+        else
+            require(module)
+        end
+    end
+    if early_application == nil then
+        early_application = own.early_load and name or false
     end
 end
 
 local function apply(self)
     apply_lua(self)
     apply_compat(self)
-    native.make_folders()
+    native.make_folders(is_in_work_dir())
     apply_console()
+    require('internal.config_roles').prepare(native.get_candidate('roles') or {}, native.evaluate)
+    run_application(true)
     apply_box_cfg(self)
     apply_fiber()
     apply_credentials(self, false)
     apply_roles()
     -- The application asks for its settings, so they are in force from here.
     native.commit(true)
-    run_application()
+    run_application(false)
     apply_credentials(self, true)
 end
 
@@ -432,7 +476,9 @@ function methods.get(self, path, opts)
     if opts.env == false then
         instance = instance or native.names().instance_name
     end
-    return call(native.get, path, instance)
+    -- Whoever is called while a configuration is applied sees that one.
+    local get = self._status == 'reload_in_progress' and native.get_candidate or native.get
+    return call(get, path, instance)
 end
 
 -- Reads the sources and applies them. True, or false and the text of what is wrong.
@@ -473,6 +519,25 @@ function methods.reload(self)
     end
 end
 
+-- SIGUSR2 is for those who cannot reach a console, such as systemd.
+local function reload_by_signal(self)
+    local is_first = true
+    box.watch('box.internal.SIGUSR2', function()
+        -- A watcher is called when it is made, too.
+        if is_first then
+            is_first = false
+            return
+        end
+        log().info('Configuration reloading by SIGUSR2 is started')
+        local ok, err = self:_reload_noexc()
+        if ok then
+            log().info('Configuration reloading by SIGUSR2 is finished: status=%s', self._status)
+        else
+            log().warn('Configuration reloading by SIGUSR2 is failed: %s', err)
+        end
+    end)
+end
+
 -- Starts the instance; the server calls it once. An error ends the process.
 function methods._startup(self)
     assert(self._status == 'uninitialized')
@@ -484,6 +549,7 @@ function methods._startup(self)
     apply(self)
     set_status(self, self._aboard:status())
     self._active_metadata = self._metadata
+    reload_by_signal(self)
 end
 
 function methods._hierarchy_info(self)

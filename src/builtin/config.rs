@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use crate::base::error::{Error, Result};
 use crate::config::{
-    AdvertiseType, Configuration, Map, Names, Problems, UriOptions, Value, jsonschema,
+    self, AdvertiseType, Configuration, Map, Names, Problems, UriOptions, Value, jsonschema,
 };
 use crate::lua::{self, Context, Kind, Module};
 
@@ -60,7 +60,8 @@ pub(super) fn open(cx: Context<'_>) -> Result<()> {
         .function("instance_uri", lua_config_instance_uri)
         .function("cluster_config", lua_config_cluster_config)
         .function("masked", lua_config_masked)
-        .function("jsonschema", lua_config_jsonschema);
+        .function("jsonschema", lua_config_jsonschema)
+        .function("evaluate", lua_config_evaluate);
     Ok(())
 }
 
@@ -254,9 +255,10 @@ fn lua_config_credentials(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
-/// Makes the folders that the options name.
-fn lua_config_make_folders(_: Context<'_>) -> Result<usize> {
-    for (option, folder) in candidate()?.folders() {
+/// `make_folders(is there)`: makes the folders that the options name; whether the process has gone to
+/// its `work_dir`.
+fn lua_config_make_folders(cx: Context<'_>) -> Result<usize> {
+    for (option, folder) in candidate()?.folders(cx.boolean(1)) {
         std::fs::create_dir_all(&folder).map_err(|error| {
             let what = format!("mkdir.apply[{option}]: failed to create directory {folder}");
             Error::system(&what, &error)
@@ -329,6 +331,28 @@ fn lua_config_masked(cx: Context<'_>) -> Result<usize> {
 fn lua_config_jsonschema(cx: Context<'_>) -> Result<usize> {
     push(cx, &Value::from(jsonschema()))?;
     Ok(1)
+}
+
+/// `evaluate(version predicate)`: whether it is true, or nil and what is wrong with it.
+fn lua_config_evaluate(cx: Context<'_>) -> Result<usize> {
+    let predicate = match cx.kind(1) {
+        Kind::String => {
+            let version = ("tarantool_version", config::tarantool_version());
+            config::evaluate_version_predicate(cx.check_text(1)?, &[version])
+        }
+        _ => Err("Expected a string as an expression".to_owned()),
+    };
+    match predicate {
+        Ok(is_true) => {
+            cx.push_boolean(is_true);
+            Ok(1)
+        }
+        Err(message) => {
+            cx.push_nil();
+            cx.push_bytes(message);
+            Ok(2)
+        }
+    }
 }
 
 /// Pushes a value as Lua has it: null is `box.NULL`.

@@ -4,6 +4,7 @@
 -- before it, and `on_event` hears of new configurations and of changes of box.status.
 
 local log = require('log')
+local metadata = require('internal.config_metadata')
 
 -- Roles that run by their names, in the order in which they were applied, and their settings.
 local running, order, settings = {}, {}, {}
@@ -131,6 +132,35 @@ local function watch()
     end)
 end
 
+-- The roles that were loaded before the database started.
+local early
+
+-- Before the database starts or is changed: asks these roles whether they work here, and at the first
+-- time loads those that want to be loaded so early.
+local function prepare(names, evaluate)
+    local is_first = early == nil
+    early = early or {}
+    local asked, wanted = {}, {}
+    for _, name in ipairs(names) do
+        if not asked[name] then
+            asked[name] = true
+            local own = metadata.of_module('role', name)
+            metadata.check('Role', name, own, evaluate)
+            if own.early_load then
+                table.insert(wanted, name)
+            end
+        end
+    end
+    for _, name in ipairs(wanted) do
+        if is_first then
+            load_role(name)
+            early[name] = true
+        elseif not early[name] then
+            metadata.too_late('Role', name)
+        end
+    end
+end
+
 -- Makes the roles with these names run with these settings.
 local function apply(names, new_settings)
     local wanted, unique = {}, {}
@@ -166,4 +196,4 @@ local function apply(names, new_settings)
     tell('config.apply', box.watch_once('box.status'))
 end
 
-return {apply = apply}
+return {apply = apply, prepare = prepare}

@@ -3,6 +3,33 @@
 
 local ffi = require('ffi')
 
+local M = {}
+
+-- What io.popen has opened and nobody has let go of.
+local pipes = setmetatable({}, {__mode = 'k'})
+local popen = io.popen
+
+local function remember(file, ...)
+    if file ~= nil then
+        pipes[file] = true
+    end
+    return file, ...
+end
+
+function io.popen(...)
+    return remember(popen(...))
+end
+
+-- Whether one of them is not closed: its child is reaped by file:close.
+function M.has_pipes()
+    for file in pairs(pipes) do
+        if io.type(file) == 'file' then
+            return true
+        end
+    end
+    return false
+end
+
 -- The first is for applications, which declare functions with it.
 ffi.cdef([[
     typedef int32_t pid_t;
@@ -55,4 +82,4 @@ function os.execute(command)
     return how == 'exit' and number * 256 or number
 end
 
-return os
+return M

@@ -65,6 +65,7 @@ static MODULES: &[Builtin] = modules! {
     "http.client": Some(r#box::http_client::open), Some(include_str!("box/http_client.lua"));
     "iconv": Some(iconv::open), Some(include_str!("iconv.lua"));
     "internal.argparse": None, Some(include_str!("argparse.lua"));
+    "internal.config_metadata": None, Some(include_str!("config_metadata.lua"));
     "internal.config_roles": None, Some(include_str!("config_roles.lua"));
     "internal.console_output": None, Some(include_str!("console_output.lua"));
     "internal.debug": None, Some(include_str!("debug.lua"));
@@ -90,6 +91,7 @@ static MODULES: &[Builtin] = modules! {
     "metrics.plugins.graphite": None, Some(include_str!("metrics/graphite.lua"));
     "metrics.plugins.json": None, Some(include_str!("metrics/json.lua"));
     "metrics.plugins.prometheus": None, Some(include_str!("metrics/prometheus.lua"));
+    "misc": None, Some(include_str!("misc.lua"));
     "msgpack": Some(msgpack::open), Some(include_str!("msgpack.lua"));
     "msgpackffi": None, Some(include_str!("msgpackffi.lua"));
     "internal.net_box_future": None, Some(include_str!("box/net_box/future.lua"));
@@ -128,6 +130,7 @@ const LOADED_AT_START: &[&str] = &[
     "tarantool",
     "checks",
     "help",
+    "misc",
     "fiber",
     "box",
 ];

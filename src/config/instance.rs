@@ -393,9 +393,9 @@ impl Configuration {
     }
 
     /// The folders that must exist before the database starts, relative to where the process is:
-    /// the path of the option and the folder.
-    pub fn folders(&self) -> Vec<(String, String)> {
-        let work_dir = self.text("process.work_dir").unwrap_or("");
+    /// the path of the option and the folder. `is_there`: the process is in its `work_dir`.
+    pub fn folders(&self, is_there: bool) -> Vec<(String, String)> {
+        let work_dir = self.text("process.work_dir").filter(|_| !is_there).unwrap_or("");
         let mut folders = Vec::new();
         if !work_dir.is_empty() {
             folders.push(("process.work_dir".to_owned(), work_dir.to_owned()));

@@ -258,7 +258,7 @@ fn secrets_are_masked() {
 
 #[test]
 fn folders_are_relative_to_the_working_folder() {
-    let folders = loaded(&format!("{ONE}process: {{work_dir: /data}}\n"), &[]).folders();
+    let folders = loaded(&format!("{ONE}process: {{work_dir: /data}}\n"), &[]).folders(false);
     assert!(folders.contains(&("process.work_dir".into(), "/data".into())));
     assert!(folders.contains(&("wal.dir".into(), "/data/var/lib/i".into())));
     assert!(folders.contains(&("process.pid_file".into(), "/data/var/run/i".into())));

@@ -1,7 +1,7 @@
 //! Signals of the process.
 //!
 //! SIGTERM and SIGINT end it in order, SIGUSR1 makes a snapshot, SIGHUP opens the log file again,
-//! SIGUSR2 is passed on to watchers. They are waited for in tasks of the run loop, not in fibers:
+//! SIGUSR2 is passed on to watchers, and after SIGCHLD children that have ended are reaped. They are waited for in tasks of the run loop, not in fibers:
 //! a program whose last fiber has ended is to end.
 //!
 //! # Yields
@@ -10,6 +10,8 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{logging, shutdown};
+use crate::base::error::Error;
+use crate::builtin::popen;
 use crate::{fiber, lua};
 
 /// What a signal does.
@@ -34,7 +36,27 @@ pub fn listen() -> std::io::Result<()> {
             }
         });
     }
+    let mut ends = signal(SignalKind::child())?;
+    tokio::spawn(async move {
+        while ends.recv().await.is_some() {
+            fiber::spawn("signal.child", reap);
+        }
+    });
     Ok(())
+}
+
+/// Children of `io.popen` are left to `file:close`, which tells how they ended.
+fn reap() {
+    let has_pipes = lua::enter(|cx| {
+        cx.load(b"return require('internal.env').has_pipes()", "=signal")?;
+        cx.call(0, 1)?;
+        Ok::<_, Error>(cx.boolean(-1))
+    });
+    match has_pipes {
+        Ok(true) => {}
+        Ok(false) => popen::reap_strangers(),
+        Err(error) => tracing::error!("{error}"),
+    }
 }
 
 fn rotate() {

@@ -9,7 +9,7 @@ local tap = require('tap')
 ffi.cdef('int kill(pid_t pid, int signo);')
 
 local test = tap.test('popen')
-test:plan(9)
+test:plan(10)
 
 -- Whether a process runs no more; nobody may have asked for its end yet.
 local function is_dead(pid)
@@ -220,6 +220,26 @@ test:test('wrong arguments', function(t)
         raises(t, unpack(case, 1, 4))
     end
     ph:close()
+end)
+
+-- Tools that start processes by `fork` wait until their numbers are nobody's.
+test:test('children that popen does not know', function(t)
+    t:plan(2)
+    ffi.cdef('pid_t fork(void); void _exit(int status);')
+    local pipe = io.popen('exit 3')
+    local pid = ffi.C.fork()
+    if pid == 0 then
+        ffi.C._exit(0)
+    end
+    local ph = popen.shell('exit 4')
+    t:is(ph:wait().exit_code, 4, 'those of popen tell how they ended')
+    ph:close()
+    t:is(select(3, pipe:close()), 3, 'those of io.popen, too')
+    -- Only now are the others looked after: any child's end is a reason.
+    while ffi.C.kill(pid, 0) == 0 do
+        os.execute('true')
+        fiber.yield()
+    end
 end)
 
 os.exit(test:check() and 0 or 1)

@@ -22,6 +22,8 @@ local iterator_next = ffi.cast('const uint8_t *(*)(void *)', native.iterator_nex
 local iterator_free = ffi.cast('void (*)(void *)', native.iterator_free)
 local raw_array_t = ffi.typeof('const uint8_t **')
 -- What a fast read returns when it must be repeated the slow way; see fast.rs.
+-- Rows between two yields of space:stat().
+local STAT_BATCH = 1000
 local SLOW = ffi.cast('const uint8_t *', 1)
 
 local ITERATORS = {
@@ -564,6 +566,32 @@ function space_methods.bsize(space)
     return tonumber(native.bsize(space.id))
 end
 
+-- How much memory the tuples of a space in memory take, of which kind. Walks the space, and lets others
+-- work meanwhile unless it is in a transaction.
+function space_methods.stat(space)
+    check_space(space, 'stat')
+    if space.engine ~= 'memtx' then
+        return {}
+    end
+    local function figures()
+        return {data_size = 0, header_size = 0, field_map_size = 0, waste_size = 0}
+    end
+    -- Every tuple is in the arena, however large.
+    local sums = {memtx = figures(), malloc = figures()}
+    local count = 0
+    for _, tuple in space:pairs() do
+        local info, sum = tuple:info(), sums.memtx
+        for name in pairs(sum) do
+            sum[name] = sum[name] + info[name]
+        end
+        count = count + 1
+        if count % STAT_BATCH == 0 and not box.is_in_txn() then
+            require('fiber').yield()
+        end
+    end
+    return {tuple = sums}
+end
+
 function space_methods.quantile(space, ...)
     check_space(space, 'quantile')
     return check_primary(space):quantile(...)
@@ -658,6 +686,12 @@ end
 
 space_methods.on_replace = trigger_accessor(false)
 space_methods.before_replace = trigger_accessor(true)
+
+-- Tarantool has two forms of these, by FFI and by Lua's stack, under names of their own.
+for _, name in ipairs({'count', 'get', 'max', 'min', 'pairs', 'random', 'select'}) do
+    index_methods[name .. '_ffi'] = index_methods[name]
+    index_methods[name .. '_luac'] = index_methods[name]
+end
 
 return {
     index_methods = index_methods,

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::pipe::Pipe;
+pub use self::spawn::reap_strangers;
 use self::spawn::{Flags, Request, Stream};
 use crate::base::error::{Error, Result, Type};
 use crate::fiber;

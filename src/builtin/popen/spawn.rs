@@ -3,6 +3,8 @@
 //! # Yields
 //! never
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::{CString, c_char};
 use std::io;
 use std::mem::MaybeUninit;
@@ -271,6 +273,25 @@ pub(super) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     if unsafe { libc::kill(pid, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+thread_local! {
+    /// The children that [`watch`] waits for.
+    static WATCHED: RefCell<BTreeSet<i32>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Reaps the children that have ended and that nobody here waits for: Lua starts them by the `fork` of
+/// the C library, and takes them for running as long as their numbers are theirs.
+pub fn reap_strangers() {
+    // Where the kernel does not list children, they stay until the process ends.
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for task in tasks {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
+        for pid in children.filter(|pid| !WATCHED.with_borrow(|watched| watched.contains(pid))) {
+            reap(pid);
+        }
+    }
+}
+
 /// Has the end of a child be told, and the child be reaped then.
 pub(super) fn watch(pid: i32, end: watch::Sender<Option<End>>) -> io::Result<()> {
     // SAFETY: no memory is involved; the result is a new descriptor.
@@ -283,10 +304,12 @@ pub(super) fn watch(pid: i32, end: watch::Sender<Option<End>>) -> io::Result<()>
     };
     // SAFETY: the task below owns the descriptor for as long as it is registered.
     let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
+    WATCHED.with_borrow_mut(|watched| watched.insert(pid));
     tokio::spawn(async move {
         loop {
             let readable = fd.readable().await;
             if let Some(found) = reap(pid) {
+                WATCHED.with_borrow_mut(|watched| watched.remove(&pid));
                 end.send_replace(Some(found));
                 break;
             }
