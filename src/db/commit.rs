@@ -161,7 +161,8 @@ impl Database {
         self.commit_detached(context, transaction)
     }
 
-    /// Commits a transaction that no fiber holds any more. Yields outside of a batch.
+    /// Commits a transaction that no fiber holds any more. Yields outside of a batch, or when the
+    /// transaction has handlers.
     pub(crate) fn commit_detached(
         &self,
         context: &Context,
@@ -185,12 +186,13 @@ impl Database {
             }
         };
         let has_handlers = transaction.has_handlers(true) || transaction.has_handlers(false);
-        let waiting = (has_handlers && !context.batch.is_open()).then(|| transaction.clone());
+        // Handlers are told before `box.commit` returns, also in a batch.
+        let waiting = has_handlers.then(|| transaction.clone());
         if waiting.is_some() {
             transaction.set_awaited();
         }
         self.commits().queue.borrow_mut().push_back((ticket.position(), transaction));
-        if context.batch.is_open() {
+        if waiting.is_none() && context.batch.is_open() {
             context.batch.note(ticket);
             return Ok(());
         }

@@ -8,7 +8,7 @@ local tap = require('tap')
 box.cfg{listen = '127.0.0.1:0'}
 
 local test = tap.test('net_box')
-test:plan(139)
+test:plan(140)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -403,6 +403,21 @@ for i, future in ipairs(sent) do
 end
 test:is_deeply(got_all, expected, 'each gets its own reply')
 many:close()
+
+--
+-- Handlers of transactions
+--
+
+function handled()
+    local seen
+    box.begin()
+    box.space.test:replace({1000, 'x'})
+    box.on_commit(function() seen = {box.session.id(), box.session.effective_user()} end)
+    box.commit()
+    return seen ~= nil and seen[1] == box.session.id() and seen[2]
+end
+test:is(net_box.connect(uri):call('handled'), 'alice',
+    'run before commit returns, for the session of the transaction')
 
 --
 -- net.box.self
