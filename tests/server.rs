@@ -262,6 +262,32 @@ require('fiber').sleep(600)";
 }
 
 #[test]
+fn the_end_cancels_fibers_and_does_not_wait_forever_for_them() {
+    let script = "\
+local fiber = require('fiber')
+fiber.new(function() pcall(fiber.sleep, 600) print('was cancelled') end)
+fiber.new(function() pcall(fiber.channel().get, fiber.channel()) print('was cancelled, too') end)
+box.ctl.on_shutdown(function() print('first the triggers') end)
+os.exit(7)";
+    let folder = folder_with(&[("s.lua", script)]);
+    let output = run(folder.path(), &["s.lua"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, "first the triggers\nwas cancelled\nwas cancelled, too\n");
+    assert_eq!(output.status.code(), Some(7));
+    let script = "\
+require('internal.tweaks').box_shutdown_timeout = 0.1
+local fiber = require('fiber')
+fiber.new(function() while true do pcall(fiber.testcancel) pcall(fiber.sleep, 600) end end)
+fiber.new(function() while true do pcall(fiber.cond().wait, fiber.cond()) end end)
+os.exit()";
+    let folder = folder_with(&[("s.lua", script)]);
+    let output = run(folder.path(), &["s.lua"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("cannot gracefully shutdown client fibers"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn sighup_opens_the_log_file_again() {
     let script = "\
 local log, fiber = require('log'), require('fiber')

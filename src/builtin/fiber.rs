@@ -341,7 +341,8 @@ fn lua_fiber_sleep(cx: Context<'_>) -> Result<usize> {
     if cx.top() != 1 {
         return Err(usage());
     }
-    fiber::sleep(duration(seconds))?;
+    fiber::rest(duration(seconds));
+    fiber::test_cancel()?;
     Ok(0)
 }
 
@@ -478,7 +479,7 @@ fn lua_cond_wait(cx: Context<'_>) -> Result<usize> {
         let seconds = seconds.ok_or_else(|| Error::illegal_params(USAGE))?;
         Instant::now().checked_add(duration(seconds))
     };
-    fiber::test_cancel()?;
+    fiber::test_cancel_first()?;
     let signalled = cond.wait_until(deadline);
     fiber::test_cancel()?;
     // Without a timeout a wake-up counts as a signal, as in Tarantool.

@@ -122,6 +122,10 @@ impl<T> Channel<T> {
         waiting: &Rc<Waiting<T>>,
         deadline: Option<Instant>,
     ) -> Result<(), ChannelError> {
+        // Who tries again and again must let others run.
+        if waiting.fiber.is_cancelled() {
+            scheduler::yield_now();
+        }
         queue.borrow_mut().push_back(waiting.clone());
         loop {
             let failure = if waiting.fiber.is_cancelled() {

@@ -19,7 +19,7 @@
 //!
 //! # Yields
 //! `suspend`, and so `wait*`, `sleep`, `yield_now`, `Cond::wait*`, `Channel::put/get`, `blocking`,
-//! `Fiber::join`. Nothing else. [`no_yield`] asserts that a section does not switch.
+//! `Fiber::join`, `end_clients`, `test_cancel_first`. Nothing else. [`no_yield`] asserts that a section does not switch.
 
 mod blocking;
 mod channel;
@@ -44,7 +44,9 @@ pub use scheduler::{
 };
 pub use slice::{Slice, check_slice, check_slice_now, extend_slice, set_max_slice, set_slice};
 pub use stack::remaining as stack_remaining;
-pub use timer::{sleep, suspend_until};
+pub use timer::{rest, sleep, suspend_until};
+
+use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, Type};
 
@@ -57,6 +59,32 @@ pub fn cancelled_error() -> Error {
 /// `FiberIsCancelled` when the current fiber was cancelled.
 pub fn test_cancel() -> Result<(), Error> {
     if current().is_cancelled() { Err(cancelled_error()) } else { Ok(()) }
+}
+
+/// As [`test_cancel`], where a wait begins. Yields before it fails: a program that tries again and
+/// again must not keep the others from running.
+pub fn test_cancel_first() -> Result<(), Error> {
+    if current().is_cancelled() {
+        yield_now();
+    }
+    test_cancel()
+}
+
+/// Cancels every fiber that is not the server's own, also those that come meanwhile, and waits until
+/// they have ended; false: some have not in time. Yields.
+pub fn end_clients(timeout: Duration) -> bool {
+    let deadline = Instant::now().checked_add(timeout);
+    loop {
+        let mut clients = all();
+        clients.retain(|fiber| !fiber.is_system() && !fiber.is_dead() && !fiber.same(&current()));
+        clients.iter().filter(|fiber| !fiber.is_cancelled()).for_each(Fiber::cancel);
+        let Some(first) = clients.first() else { return true };
+        let left =
+            deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if !first.join_timeout(left) {
+            return false;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use super::handle::{Entry, Fiber, Status};
 use super::stack::{self, Pool};
 use super::timer::Timers;
 use super::waker::{self, Remote};
-use super::{cancelled_error, now, overflow, slice};
+use super::{cancelled_error, now, overflow, slice, test_cancel_first};
 use crate::base::clock::{self, Clock};
 use crate::base::error::Result;
 
@@ -269,6 +269,7 @@ pub fn wait<F: Future>(future: F) -> F::Output {
 
 /// Waits for a future, or until the fiber is cancelled. Yields while it is pending.
 pub fn wait_or_cancel<F: Future>(future: F) -> Result<F::Output> {
+    test_cancel_first()?;
     let mut future = pin!(future);
     let waker = own_waker();
     let mut context = Context::from_waker(&waker);

@@ -102,11 +102,16 @@ pub fn suspend_until(deadline: Option<Instant>) {
 
 /// Sleeps that long, or until woken up. Fails when the fiber is cancelled. Yields, also for zero.
 pub fn sleep(duration: Duration) -> Result<()> {
-    super::test_cancel()?;
+    super::test_cancel_first()?;
+    rest(duration);
+    super::test_cancel()
+}
+
+/// As [`sleep`]; a fiber that was cancelled before sleeps, too. Yields, also for zero.
+pub fn rest(duration: Duration) {
     if duration.is_zero() {
         scheduler::yield_now();
     } else {
         suspend_until(Instant::now().checked_add(duration.min(WAIT_MAX)));
     }
-    super::test_cancel()
 }

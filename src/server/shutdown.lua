@@ -3,12 +3,20 @@
 --
 -- Clients that watch box.shutdown have what they asked for answered and close their connections
 -- themselves; the others are disconnected when the triggers have ended. All of it takes as long as
--- box.ctl.set_on_shutdown_timeout says at most, and then a little for the requests that are left.
+-- box.ctl.set_on_shutdown_timeout says at most. The requests that are left get a little time and are
+-- cancelled then, and so is every other fiber of the program (`fiber.end_clients`).
+--
+-- Returns what has not ended in time, or nil.
 local fiber = require('fiber')
 local log = require('log')
+local tweaks = require('internal.tweaks')
+
+local native = ...
 
 -- Seconds that the requests under way get in the end.
 local PATIENCE = 1
+-- Seconds that what was cancelled gets to end.
+local TIMEOUT = tweaks.box_shutdown_timeout or 3
 
 local internal = type(box) == 'table' and box.internal or {}
 local deadline = fiber.clock() + (internal.on_shutdown_timeout or 3)
@@ -47,6 +55,14 @@ if running > 0 then
     log.error('timed out')
 end
 
-if internal.iproto ~= nil then
-    internal.iproto.stop(PATIENCE)
+local function give_up(what)
+    log.error('timed out')
+    return 'cannot gracefully shutdown ' .. what
+end
+
+if internal.iproto ~= nil and not internal.iproto.stop(PATIENCE, TIMEOUT) then
+    return give_up('iproto requests')
+end
+if not native.end_clients(TIMEOUT) then
+    return give_up('client fibers')
 end

@@ -1,7 +1,7 @@
 //! The end of the process: asked for by `os.exit`, a signal or an error; once, and in order.
 //!
-//! 1. Clients are told, and `box.ctl.on_shutdown` triggers run, for a bounded time
-//!    (`shutdown.lua`).
+//! 1. Clients are told, and `box.ctl.on_shutdown` triggers run, for a bounded time; then requests
+//!    and fibers are cancelled (`shutdown.lua`). What does not end then makes it a failure.
 //! 2. The database writes what was submitted to its log and closes it.
 //! 3. The run loop stops, and the log of messages is flushed.
 //!
@@ -10,13 +10,15 @@
 
 use std::cell::Cell;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::base::error::Result;
+use super::logging;
+use crate::base::error::{Error, Result};
 use crate::db::Database;
 use crate::fiber;
-use crate::lua::{self, Context, Kind};
+use crate::lua::{self, Context, Kind, Module};
 
-/// Runs the triggers, each caught by itself, and says when they have had enough time.
+/// Runs the triggers, each caught by itself, says when they have had enough time, and ends fibers.
 const RUN_TRIGGERS: &str = include_str!("shutdown.lua");
 
 thread_local! {
@@ -30,10 +32,14 @@ pub fn start(status: u8) {
         return;
     }
     STATUS.set(Some(status));
-    fiber::spawn("on_shutdown", || {
-        run_triggers();
+    let fiber = fiber::spawn("on_shutdown", || {
+        if let Some(failure) = run_triggers() {
+            STATUS.set(Some(1));
+            logging::fatal(&failure);
+        }
         close();
     });
+    fiber.set_system();
 }
 
 /// Ends the process after an error: what is in the log stays, triggers do not run.
@@ -65,14 +71,25 @@ fn close() {
     fiber::stop();
 }
 
-fn run_triggers() {
+/// What has not ended in time.
+fn run_triggers() -> Option<String> {
     let result = lua::enter(|cx| {
         cx.load(RUN_TRIGGERS.as_bytes(), "@builtin/shutdown.lua")?;
-        cx.call(0, 0)
+        Module::new(cx).function("end_clients", lua_end_clients);
+        cx.call(1, 1)?;
+        Ok(cx.text(-1).map(str::to_owned))
     });
-    if let Err(error) = result {
+    result.unwrap_or_else(|error: Error| {
         tracing::error!("on_shutdown triggers failed: {error}");
-    }
+        None
+    })
+}
+
+/// `end_clients(seconds)`: ends every fiber of the program; whether they ended in time. Yields.
+fn lua_end_clients(cx: Context<'_>) -> Result<usize> {
+    let timeout = Duration::try_from_secs_f64(cx.check_number(1)?).unwrap_or(Duration::MAX);
+    cx.push_boolean(fiber::end_clients(timeout));
+    Ok(1)
 }
 
 /// `os.exit(status)`
@@ -83,7 +100,8 @@ fn lua_os_exit(cx: Context<'_>) -> Result<usize> {
         _ => (cx.opt_integer(1, 0)? & 0xff) as u8,
     };
     start(status);
-    // The caller must not go on, whoever wakes it.
+    // The caller must not go on, whoever wakes it, and nobody waits for its end.
+    fiber::current().set_system();
     loop {
         fiber::suspend();
     }

@@ -183,11 +183,15 @@ fn lua_iproto_configure(cx: Context<'_>) -> Result<usize> {
     Ok(0)
 }
 
-/// `iproto_stop(seconds)`: stops listening, lets requests end for so long, closes connections.
+/// `iproto_stop(patience, timeout)`: stops listening, lets requests end for so many seconds, closes
+/// connections and cancels the requests that are left; whether they ended in time. Yields.
 fn lua_iproto_stop(cx: Context<'_>) -> Result<usize> {
-    let patience = Duration::try_from_secs_f64(cx.opt_number(1, 0.0)?).unwrap_or(Duration::ZERO);
-    if let Some(server) = SERVER.with_borrow(Clone::clone) {
-        server.stop(patience);
-    }
-    Ok(0)
+    let read = |index| {
+        let seconds = cx.check_number(index)?;
+        Ok::<_, Error>(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    };
+    let (patience, timeout) = (read(1)?, read(2)?);
+    let server = SERVER.with_borrow(Clone::clone);
+    cx.push_boolean(server.is_none_or(|server| server.stop(patience, timeout)));
+    Ok(1)
 }

@@ -297,21 +297,35 @@ impl Server {
     }
 
     /// Stops listening, lets the requests under way end for so long, and closes the connections.
-    /// Yields.
-    pub fn stop(&self, patience: Duration) {
+    /// Requests that are not done then are cancelled; false: some have not ended in time. Yields.
+    pub fn stop(&self, patience: Duration, timeout: Duration) -> bool {
         self.close_listeners();
-        let connections: Vec<_> = self.shared.connections.borrow().values().cloned().collect();
-        for connection in connections {
-            connection.close_after_output();
-        }
+        let connections =
+            || -> Vec<_> { self.shared.connections.borrow().values().cloned().collect() };
+        connections().iter().for_each(|connection| connection.close_after_output());
         self.shared.is_stopping.set(true);
-        let deadline = std::time::Instant::now().checked_add(patience);
-        // What is under way may have outlived its connection.
-        while self.connection_count() + self.shared.counters.work.get().1 as usize > 0
-            && self.shared.ended.wait_until(deadline)
-        {}
-        let connections: Vec<_> = self.shared.connections.borrow().values().cloned().collect();
-        connections.iter().for_each(|connection| connection.close());
+        if self.wait_ended(patience) {
+            return true;
+        }
+        connections().iter().for_each(|connection| connection.close());
+        self.shared.workers.cancel();
+        self.wait_ended(timeout)
+    }
+
+    /// Waits until there is neither a connection nor a request; false: not in time.
+    fn wait_ended(&self, timeout: Duration) -> bool {
+        let deadline = std::time::Instant::now().checked_add(timeout);
+        loop {
+            // What is under way may have outlived its connection.
+            let work_count = self.shared.counters.work.get().1 as usize;
+            let left = self.connection_count().max(work_count);
+            if left == 0 || left <= self.shared.workers.exiting_count() {
+                return true;
+            }
+            if !self.shared.ended.wait_until(deadline) {
+                return false;
+            }
+        }
     }
 }
 
@@ -357,7 +371,7 @@ fn start(shared: &Rc<Shared>, id: u64, socket: Socket, peer: String, service: &R
     shared.connections.borrow_mut().insert(id, connection.clone());
     shared.workers.open();
     let (shared, service) = (shared.clone(), service.clone());
-    fiber::spawn("iproto.connection", move || {
+    let fiber = fiber::spawn("iproto.connection", move || {
         if connection.shake_hands() {
             let client = service.connected(&connection);
             connection.flush();
@@ -375,4 +389,5 @@ fn start(shared: &Rc<Shared>, id: u64, socket: Socket, peer: String, service: &R
         drop(connections);
         shared.ended.broadcast();
     });
+    fiber.set_system();
 }

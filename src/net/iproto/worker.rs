@@ -4,6 +4,7 @@
 //! # Invariants
 //! - Without connections no fiber waits, so that a program without any can end.
 //! - A fiber that somebody cancelled or wants to join takes no other piece.
+//! - Each has its `Idle` as a local, by which it is found.
 //!
 //! # Yields
 //! `start`
@@ -59,8 +60,27 @@ impl Workers {
         self.idle.take().iter().for_each(|idle| idle.fiber.wakeup());
     }
 
+    /// Asks what runs to end.
+    pub fn cancel(&self) {
+        self.close();
+        self.all().iter().for_each(Fiber::cancel);
+    }
+
+    /// How many fibers have become the server's own: they asked for the end of the process, and wait
+    /// for it.
+    pub fn exiting_count(&self) -> usize {
+        self.all().iter().filter(|fiber| fiber.is_system()).count()
+    }
+
+    fn all(&self) -> Vec<Fiber> {
+        let mut fibers = fiber::all();
+        fibers.retain(|fiber| fiber.find_local::<Idle>().is_some());
+        fibers
+    }
+
     fn run(&self, first: Job) {
         let own = Rc::new(Idle { fiber: fiber::current(), job: Cell::new(Some(first)) });
+        own.fiber.set_local(own.clone());
         while let Some(job) = own.job.take() {
             job();
             let is_lasting = !own.fiber.is_cancelled() && !own.fiber.is_joinable();

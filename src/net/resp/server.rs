@@ -135,6 +135,7 @@ impl Server {
             let shared = shared.clone();
             move || sweep(&shared)
         });
+        sweep.set_system();
         Ok(Server { shared, service, accepting, sweep })
     }
 
@@ -214,6 +215,7 @@ impl Accepting {
         let place = socket.place();
         let (shared, service) = (shared.clone(), service.clone());
         let fiber = fiber::spawn("resp.accept", move || accept(&shared, &socket, &service));
+        fiber.set_system();
         Ok(Accepting { place, fiber })
     }
 }
@@ -247,12 +249,13 @@ fn start(
     let connection = Rc::new(Connection::new(id, &stream, peer, shared.clone())?);
     shared.connections.borrow_mut().insert(id, connection.clone());
     let (shared, service) = (shared.clone(), service.clone());
-    fiber::spawn("resp", move || {
+    let fiber = fiber::spawn("resp", move || {
         if connection.shake_hands(&stream) {
             service.serve(&connection, &stream);
         }
         shared.connections.borrow_mut().remove(&id);
     });
+    fiber.set_system();
     Ok(())
 }
 
