@@ -5,6 +5,7 @@
 local native = ...
 local fiber = require('fiber')
 local fio = require('fio')
+local credentials = require('internal.config_credentials')
 
 local config = {}
 local methods = {}
@@ -274,91 +275,10 @@ local function apply_fiber()
     end
 end
 
--- A privilege on something that does not exist yet is granted when the application has run.
-local MISSING = {
-    'NO_SUCH_SPACE', 'NO_SUCH_ROLE', 'NO_SUCH_FUNCTION', 'NO_SUCH_SEQUENCE', 'NO_SUCH_USER',
-}
-
-local function is_missing(err)
-    local code = type(err) == 'cdata' and err.code or nil
-    for _, name in ipairs(MISSING) do
-        if code ~= nil and code == box.error[name] then
-            return true
-        end
-    end
-    return false
-end
-
--- What the configuration granted so far: what it no longer says is taken back.
-local granted = {}
-
-local function each_grant(kind, grantee, visit)
-    for _, role in ipairs(grantee.roles) do
-        visit({kind, grantee.name, 'execute', 'role', role})
-    end
-    for _, privilege in ipairs(grantee.privileges) do
-        for _, permission in ipairs(privilege.permissions) do
-            local object = privilege.object ~= '' and privilege.object or nil
-            visit({kind, grantee.name, permission, privilege.type, object})
-        end
-    end
-end
-
-local function create(kind, grantee)
-    local names = box.schema[kind]
-    if not names.exists(grantee.name) then
-        names.create(grantee.name, {if_not_exists = true})
-    end
-    if grantee.password ~= nil and grantee.name ~= 'guest' then
-        if not box.internal.is_password(grantee.name, grantee.password) then
-            names.passwd(grantee.name, grantee.password)
-        end
-    end
-end
-
-local function apply_credentials(self, is_last)
-    if box.info.ro then
-        -- The leader makes users; they come with its changes.
-        return
-    end
-    local credentials = native.credentials()
-    local kinds = {{'role', credentials.roles}, {'user', credentials.users}}
-    for _, kind in ipairs(kinds) do
-        for _, grantee in ipairs(kind[2]) do
-            create(kind[1], grantee)
-        end
-    end
-    local wanted = {}
-    for _, kind in ipairs(kinds) do
-        for _, grantee in ipairs(kind[2]) do
-            each_grant(kind[1], grantee, function(grant)
-                local key = table.concat({grant[1], grant[2], grant[3], grant[4],
-                    grant[5] or ''}, '\0')
-                wanted[key] = grant
-                if granted[key] ~= nil then
-                    return
-                end
-                local ok, err = pcall(box.schema[grant[1]].grant, grant[2], grant[3], grant[4],
-                    grant[5], {if_not_exists = true})
-                if ok then
-                    granted[key] = grant
-                elseif not is_missing(err) then
-                    error(err, 0)
-                elseif is_last then
-                    warn(self, ('credentials.apply: %s %q hasn\'t been created yet, %q is not ' ..
-                        'granted to %s %q'):format(grant[4], grant[5] or '', grant[3], grant[1],
-                        grant[2]))
-                end
-            end)
-        end
-    end
-    for key, grant in pairs(granted) do
-        if wanted[key] == nil then
-            pcall(box.schema[grant[1]].revoke, grant[2], grant[3], grant[4], grant[5],
-                {if_exists = true})
-            granted[key] = nil
-        end
-    end
+local function apply_credentials(self)
+    local wanted = native.credentials()
+    credentials.add_sharding_role(wanted, native.get_candidate('sharding.roles'))
+    credentials.apply(self._aboard, wanted)
 end
 
 local function apply_roles()
@@ -408,12 +328,13 @@ local function apply(self)
     run_application(true)
     apply_box_cfg(self)
     apply_fiber()
-    apply_credentials(self, false)
+    apply_credentials(self)
     apply_roles()
     -- The application asks for its settings, so they are in force from here.
     native.commit(true)
     run_application(false)
-    apply_credentials(self, true)
+    -- It has made what privileges were waiting for.
+    credentials.settle()
 end
 
 -- }}} Applying

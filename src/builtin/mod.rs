@@ -65,6 +65,7 @@ static MODULES: &[Builtin] = modules! {
     "http.client": Some(r#box::http_client::open), Some(include_str!("box/http_client.lua"));
     "iconv": Some(iconv::open), Some(include_str!("iconv.lua"));
     "internal.argparse": None, Some(include_str!("argparse.lua"));
+    "internal.config_credentials": None, Some(include_str!("config_credentials.lua"));
     "internal.config_metadata": None, Some(include_str!("config_metadata.lua"));
     "internal.config_roles": None, Some(include_str!("config_roles.lua"));
     "internal.console_output": None, Some(include_str!("console_output.lua"));

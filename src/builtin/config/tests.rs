@@ -39,18 +39,16 @@ const STAGE: &str = r#"
         broadcast = function() end,
         info = {ro = false},
         error = {},
-        schema = {},
-        internal = {is_password = function() return false end},
     }
-    for _, kind in ipairs({'user', 'role'}) do
-        box.schema[kind] = {
-            exists = function(name) return name == 'guest' end,
-            create = function(name) tell('create', kind, name) end,
-            passwd = function(name, text) tell('passwd', name, text) end,
-            grant = function(...) tell('grant', kind, (...)) end,
-            revoke = function(name, what) tell('revoke', kind, name, what) end,
-        }
-    end
+    package.loaded['internal.config_credentials'] = {
+        add_sharding_role = function() end,
+        apply = function(_, wanted)
+            for _, user in ipairs(wanted.users) do
+                tell('user', user.name, user.password, unpack(user.roles))
+            end
+        end,
+        settle = function() end,
+    }
     package.loaded.console = {listen = function(uri) tell('listen', uri) end}
     package.loaded.compat = {}
     package.loaded.log = {error = function() end, warn = function() end}
@@ -108,7 +106,7 @@ fn start_applies_everything_and_runs_the_application() {
         assert(first.instance_name == 'i' and first.read_only == false)
         local all = table.concat(told, '\n')
         assert(all:find('listen unix/:', 1, true), all)
-        assert(all:find('create user web\npasswd web p\ngrant user web\napp', 1, true), all)
+        assert(all:find('user web p super\napp', 1, true), all)
         assert(config:info().status == 'ready')
         assert(config:info('v2').hierarchy.instance == 'i')
         assert(config:get('app.cfg.a.b') == 5)
@@ -182,23 +180,6 @@ fn alerts_of_the_application_change_the_status() {
         config._status = 'check_warnings'
         alerts:unset('disk')
         assert(config:info().status == 'ready')
-    "#,
-    );
-}
-
-#[test]
-fn privileges_that_are_gone_are_revoked() {
-    passes(
-        r#"
-        local config = require('config')
-        write('credentials: {users: {web: {roles: [super, replication]}}}')
-        config:_startup()
-        told = {}
-        write('credentials: {users: {web: {roles: [super]}}}')
-        config:reload()
-        local all = table.concat(told, '\n')
-        assert(all:find('revoke user web execute', 1, true), all)
-        assert(not all:find('grant', 1, true), all)
     "#,
     );
 }

@@ -135,8 +135,8 @@ fn session_users_item() -> Node {
 
 pub(super) fn credentials() -> Node {
     record(
-        "Users and roles. What is removed here is not dropped from \
-         the database.",
+        "Users and roles. What was made or granted here and is \
+         removed, is dropped or revoked.",
         [
             ("roles", map(credentials_roles_item(), "Roles.")),
             ("users", map(credentials_users_item(), "Users.")),
