@@ -27,6 +27,7 @@ mod cond;
 mod handle;
 pub mod now;
 mod overflow;
+mod ready;
 mod scheduler;
 mod slice;
 mod stack;

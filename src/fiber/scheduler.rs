@@ -12,7 +12,7 @@
 //! `suspend`, `yield_now`, `wait`, `wait_or_cancel`
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::handle::{Entry, Fiber, Status};
+use super::ready::Ready;
 use super::stack::{self, Pool};
 use super::timer::Timers;
 use super::waker::{self, Remote};
@@ -42,7 +43,7 @@ const FIRST_ID: u64 = 101;
 
 pub(super) struct Scheduler {
     switches_per_check: Cell<usize>,
-    ready: RefCell<VecDeque<Fiber>>,
+    ready: RefCell<Ready>,
     fibers: RefCell<HashMap<u64, Fiber, ahash::RandomState>>,
     next_id: Cell<u64>,
     switches: Cell<u64>,
@@ -141,9 +142,9 @@ pub fn switch_to(fiber: &Fiber) {
         let mut ready = scheduler.ready.borrow_mut();
         let caller = CURRENT.with_borrow(Clone::clone);
         if let Some(caller) = caller.filter(|caller| !caller.0.queued.replace(true)) {
-            ready.push_front(caller);
+            ready.push_at_once(caller);
         }
-        ready.push_front(fiber.clone());
+        ready.push_at_once(fiber.clone());
     });
     if in_fiber() {
         // Not a yield of the caller: what it has open (a transaction) stays open, as in Tarantool.
@@ -200,11 +201,20 @@ impl Drop for NoYield {
 }
 
 pub(super) fn make_ready(fiber: &Fiber) {
+    enqueue(fiber, Ready::push);
+}
+
+/// Makes a fiber ready whose deadline has come.
+pub(super) fn make_due(fiber: &Fiber) {
+    enqueue(fiber, Ready::push_due);
+}
+
+fn enqueue(fiber: &Fiber, push: fn(&mut Ready, Fiber)) {
     if fiber.0.status.get() == Status::Dead || fiber.0.queued.replace(true) {
         return;
     }
     SCHEDULER.with(|scheduler| {
-        scheduler.ready.borrow_mut().push_back(fiber.clone());
+        push(&mut scheduler.ready.borrow_mut(), fiber.clone());
         scheduler.wake_root();
     });
 }
@@ -381,7 +391,7 @@ impl Scheduler {
                 }
             }
             unchecked += 1;
-            let next = self.ready.borrow_mut().pop_front();
+            let next = self.ready.borrow_mut().pop();
             if let Some(fiber) = next {
                 self.resume(&fiber);
             } else {

@@ -39,6 +39,54 @@ fn fibers_take_turns_in_order() {
 }
 
 #[test]
+fn sleeper_does_not_wait_for_all_that_are_busy() {
+    const BUSY_COUNT: usize = 64;
+    in_loop(|| {
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let runs = Rc::new(Cell::new(0));
+        let is_over = Rc::new(Cell::new(false));
+        for _ in 0..BUSY_COUNT {
+            let (runs, is_over) = (runs.clone(), is_over.clone());
+            spawn("busy", move || {
+                while !is_over.get() {
+                    let start = Instant::now();
+                    if start > deadline {
+                        runs.set(runs.get() + 1);
+                    }
+                    while start.elapsed() < Duration::from_millis(1) {}
+                    yield_now();
+                }
+            });
+        }
+        suspend_until(Some(deadline));
+        is_over.set(true);
+        assert!(runs.get() <= BUSY_COUNT / 4, "{} came first", runs.get());
+    });
+}
+
+#[test]
+fn busy_fibers_have_every_second_turn_beside_those_that_are_due() {
+    let mut ready = ready::Ready::default();
+    in_loop(move || {
+        let own = current();
+        let fiber = |name: &str| {
+            let fiber = spawn(name, || {});
+            fiber.set_name(name);
+            fiber
+        };
+        for name in ["a", "b", "c"] {
+            ready.push(fiber(name));
+            ready.push_due(fiber(&name.to_uppercase()));
+        }
+        ready.push_at_once(own.clone());
+        ready.push_at_once(fiber("first"));
+        let order: Vec<String> = std::iter::from_fn(|| ready.pop()).map(|it| it.name()).collect();
+        assert_eq!(order, ["first", "main", "A", "a", "B", "b", "C", "c"]);
+        assert!(ready.is_empty());
+    });
+}
+
+#[test]
 fn started_fiber_runs_before_its_creator_goes_on() {
     in_loop(|| {
         let seen = Rc::new(Cell::new(false));

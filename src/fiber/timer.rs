@@ -57,20 +57,19 @@ impl Timers {
         let now = Instant::now();
         let mut fired = false;
         loop {
-            let id = {
+            let fiber = {
                 let mut heap = self.heap.borrow_mut();
                 let Some(Reverse((deadline, id, sequence))) = heap.peek().copied() else { break };
-                let live = scheduler::find(id).is_some_and(|fiber| fiber.0.timer.get() == sequence);
-                if live && deadline > now {
+                let live = scheduler::find(id).filter(|fiber| fiber.0.timer.get() == sequence);
+                if live.is_some() && deadline > now {
                     break;
                 }
                 heap.pop();
-                if !live {
-                    continue;
-                }
-                id
+                let Some(fiber) = live else { continue };
+                fiber
             };
-            fired |= scheduler::make_ready_by_id(id);
+            scheduler::make_due(&fiber);
+            fired = true;
         }
         fired
     }
