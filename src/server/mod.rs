@@ -3,6 +3,7 @@
 //! `main` calls [`run`], which parses the arguments and starts the run loop; everything after that
 //! happens in fibers.
 
+mod allocator;
 pub mod background;
 pub mod check;
 pub mod command_line;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::command_line::{Action, Connect, Instance, Lua, Selection};
 use super::world::{self, Machine};
-use super::{background, logging, process, reload, shutdown, signals};
+use super::{allocator, background, logging, process, reload, shutdown, signals};
 use crate::base::error::{Error, Result};
 use crate::base::version;
 use crate::lua::Context;
@@ -151,6 +151,7 @@ pub fn bytecode(arguments: &[String]) -> ExitCode {
 /// Runs `work` in the first fiber. An error is said and ends the process with status 1.
 fn in_lua(name: &str, work: impl FnOnce(Context<'_>) -> Result<()> + 'static) -> ExitCode {
     logging::install();
+    allocator::start();
     let result = fiber::run(name, move || {
         // A script that just ends has its triggers run, too.
         fiber::on_end(|| shutdown::start(0));
