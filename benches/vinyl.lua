@@ -30,6 +30,10 @@ box.cfg({
     wal_mode = 'write',
     checkpoint_interval = 0,
 })
+-- Rows of the cache are read without a yield, for longer than a fiber may keep tx.
+if fiber.set_max_slice ~= nil then
+    fiber.set_max_slice(600)
+end
 
 -- Watches how late a fiber is woken: as long tx was busy with something else.
 local longest = 0

@@ -23,17 +23,29 @@ const RECENT_COUNT: usize = 1 << 16;
 /// Memory of an entry beside its bytes: the entry, the slot of the table, the headers of bytes.
 const ENTRY_OVERHEAD: u64 = 112;
 
+/// Shards of the cache, so that none is large: to make room in a shard for twice as many takes tx no longer than a
+/// fraction of a millisecond.
+const SHARD_COUNT: usize = 64;
+
 pub(super) struct Cache {
     size_max: u64,
     size: u64,
-    entries: Vec<Entry>,
-    free: Vec<u32>,
-    table: HashTable<u32>,
-    hand: usize,
+    shards: Box<[Shard]>,
+    /// The shard whose hand moves next.
+    turn: usize,
     recent: Box<[u64]>,
     lookups: u64,
     hits: u64,
     hasher: ahash::RandomState,
+}
+
+/// The entries whose keys have the same bits of the hash.
+#[derive(Default)]
+struct Shard {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    table: HashTable<u32>,
+    hand: usize,
 }
 
 struct Entry {
@@ -56,10 +68,8 @@ impl Cache {
         Cache {
             size_max,
             size: 0,
-            entries: Vec::new(),
-            free: Vec::new(),
-            table: HashTable::new(),
-            hand: 0,
+            shards: (0..SHARD_COUNT).map(|_| Shard::default()).collect(),
+            turn: 0,
             recent: vec![0; RECENT_COUNT].into(),
             lookups: 0,
             hits: 0,
@@ -72,7 +82,7 @@ impl Cache {
     }
 
     pub fn count(&self) -> usize {
-        self.table.len()
+        self.shards.iter().map(|shard| shard.table.len()).sum()
     }
 
     pub fn lookups(&self) -> u64 {
@@ -103,8 +113,9 @@ impl Cache {
         sequence: u64,
     ) -> Option<Option<Bytes>> {
         self.lookups += 1;
-        let slot = self.find(hash, generation, key)?;
-        let entry = &mut self.entries[slot as usize];
+        let shard = &mut self.shards[hash.shard()];
+        let slot = shard.find(hash, generation, key)?;
+        let entry = &mut shard.entries[slot as usize];
         if entry.sequence > sequence {
             return None;
         }
@@ -129,8 +140,9 @@ impl Cache {
     /// A change was submitted whose outcome is not known.
     pub fn forget(&mut self, hash: Hash, generation: u64, key: &[u8], sequence: u64) {
         self.note(hash, sequence);
-        if let Some(slot) = self.find(hash, generation, key) {
-            self.remove(slot);
+        let shard = &mut self.shards[hash.shard()];
+        if let Some(slot) = shard.find(hash, generation, key) {
+            self.size -= shard.remove(slot);
         }
     }
 
@@ -144,7 +156,7 @@ impl Cache {
         seen: u64,
     ) {
         let newest = self.recent[hash.0 as usize % RECENT_COUNT];
-        if newest <= seen && self.find(hash, generation, key).is_none() {
+        if newest <= seen && self.shards[hash.shard()].find(hash, generation, key).is_none() {
             // A copy: the key may be a piece of a block that would stay in memory with it.
             let key = Bytes::from(&**key);
             self.insert(hash, generation, &key, row, newest);
@@ -155,16 +167,6 @@ impl Cache {
         self.recent[hash.0 as usize % RECENT_COUNT] = sequence;
     }
 
-    #[inline]
-    fn find(&self, hash: Hash, generation: u64, key: &[u8]) -> Option<u32> {
-        let entries = &self.entries;
-        let is_same = |&slot: &u32| {
-            let entry = &entries[slot as usize];
-            entry.hash == hash.0 && entry.generation == generation && *entry.key == *key
-        };
-        self.table.find(hash.0, is_same).copied()
-    }
-
     fn insert(
         &mut self,
         hash: Hash,
@@ -173,8 +175,9 @@ impl Cache {
         row: Option<Bytes>,
         sequence: u64,
     ) {
-        if let Some(slot) = self.find(hash, generation, key) {
-            let entry = &mut self.entries[slot as usize];
+        let shard = &mut self.shards[hash.shard()];
+        if let Some(slot) = shard.find(hash, generation, key) {
+            let entry = &mut shard.entries[slot as usize];
             self.size -= entry.size();
             entry.row = row;
             entry.sequence = sequence;
@@ -193,40 +196,73 @@ impl Cache {
                 return;
             }
             self.size += entry.size();
-            let slot = match self.free.pop() {
-                Some(slot) => {
-                    self.entries[slot as usize] = entry;
-                    slot
-                }
-                None => {
-                    self.entries.push(entry);
-                    self.entries.len() as u32 - 1
-                }
-            };
-            let entries = &self.entries;
-            self.table.insert_unique(hash.0, slot, |&slot| entries[slot as usize].hash);
+            shard.insert(entry);
         }
         self.evict();
     }
 
     fn evict(&mut self) {
         while self.size > self.size_max {
-            if self.hand >= self.entries.len() {
-                self.hand = 0;
-            }
-            let slot = self.hand as u32;
-            self.hand += 1;
-            let entry = &mut self.entries[slot as usize];
-            if entry.is_used && !std::mem::take(&mut entry.is_read) {
-                self.remove(slot);
-            }
+            self.size -= self.shards[self.turn].turn_hand();
+            self.turn = (self.turn + 1) % SHARD_COUNT;
         }
     }
+}
 
-    fn remove(&mut self, slot: u32) {
+impl Hash {
+    /// Bits that neither the table of a shard looks at nor the slots of recent changes.
+    #[inline]
+    fn shard(self) -> usize {
+        (self.0 >> 40) as usize % SHARD_COUNT
+    }
+}
+
+impl Shard {
+    #[inline]
+    fn find(&self, hash: Hash, generation: u64, key: &[u8]) -> Option<u32> {
+        let entries = &self.entries;
+        let is_same = |&slot: &u32| {
+            let entry = &entries[slot as usize];
+            entry.hash == hash.0 && entry.generation == generation && *entry.key == *key
+        };
+        self.table.find(hash.0, is_same).copied()
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let hash = entry.hash;
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                slot
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        let entries = &self.entries;
+        self.table.insert_unique(hash, slot, |&slot| entries[slot as usize].hash);
+    }
+
+    /// Moves the hand to the next entry; the bytes that this gave back.
+    fn turn_hand(&mut self) -> u64 {
+        if self.hand >= self.entries.len() {
+            self.hand = 0;
+        }
+        let slot = self.hand;
+        self.hand += 1;
+        let Some(entry) = self.entries.get_mut(slot) else { return 0 };
+        if !entry.is_used || std::mem::take(&mut entry.is_read) {
+            return 0;
+        }
+        self.remove(slot as u32)
+    }
+
+    /// Empties a slot; the bytes that this gave back.
+    fn remove(&mut self, slot: u32) -> u64 {
         let entry = &mut self.entries[slot as usize];
+        let size = entry.size();
         entry.is_used = false;
-        self.size -= entry.size();
         entry.key = Bytes::empty();
         entry.row = None;
         let hash = entry.hash;
@@ -234,6 +270,7 @@ impl Cache {
             found.remove();
         }
         self.free.push(slot);
+        size
     }
 }
 

@@ -9,7 +9,8 @@
 //!
 //! # Layout
 //! A record of the tree `meta`: the key is `g` and the number, big endian; the value the space's id,
-//! the index's id, the LSNs of creation and drop (-1 where there is none), little endian.
+//! the index's id, the LSNs of creation and drop (-1 where there is none), little endian, and how its
+//! tables are merged; without that, as they are by default.
 //!
 //! # Yields
 //! never
@@ -20,8 +21,13 @@ use std::sync::{Mutex, PoisonError};
 
 use fjall::{AbstractTree, Keyspace};
 
+use super::options::{IndexOptions, Merging};
+
 /// First byte of a generation's key in `meta`.
 pub(super) const RECORD_PREFIX: u8 = b'g';
+
+/// Bytes of a record.
+pub(super) const RECORD_SIZE: usize = 24 + Merging::SIZE;
 
 const NONE: i64 = -1;
 
@@ -32,17 +38,19 @@ pub struct Generation {
     index_id: u32,
     created: AtomicI64,
     dropped: AtomicI64,
+    merging: Merging,
     keyspace: Mutex<Option<Keyspace>>,
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, space_id: u32, index_id: u32) -> Generation {
+    pub(super) fn new(number: u64, space_id: u32, index_id: u32, merging: Merging) -> Generation {
         Generation {
             number,
             space_id,
             index_id,
             created: AtomicI64::new(NONE),
             dropped: AtomicI64::new(NONE),
+            merging,
             keyspace: Mutex::default(),
         }
     }
@@ -110,6 +118,10 @@ impl Generation {
         drop(old);
     }
 
+    pub(super) fn merging(&self) -> &Merging {
+        &self.merging
+    }
+
     /// The name of the tree.
     pub(super) fn name(&self) -> String {
         keyspace_name(self.space_id, self.index_id, self.number)
@@ -133,12 +145,13 @@ impl Generation {
         record_key(self.number)
     }
 
-    pub(super) fn encode(&self) -> [u8; 24] {
-        let mut record = [0; 24];
+    pub(super) fn encode(&self) -> [u8; RECORD_SIZE] {
+        let mut record = [0; RECORD_SIZE];
         record[..4].copy_from_slice(&self.space_id.to_le_bytes());
         record[4..8].copy_from_slice(&self.index_id.to_le_bytes());
         record[8..16].copy_from_slice(&self.created.load(Ordering::Relaxed).to_le_bytes());
-        record[16..].copy_from_slice(&self.dropped.load(Ordering::Relaxed).to_le_bytes());
+        record[16..24].copy_from_slice(&self.dropped.load(Ordering::Relaxed).to_le_bytes());
+        record[24..].copy_from_slice(&self.merging.encode());
         record
     }
 }
@@ -162,6 +175,7 @@ pub(super) struct Record {
     pub index_id: u32,
     pub created: Option<i64>,
     pub dropped: Option<i64>,
+    pub merging: Merging,
 }
 
 impl Record {
@@ -169,14 +183,20 @@ impl Record {
         let (&RECORD_PREFIX, number) = key.split_first()? else { return None };
         let (space_id, rest) = value.split_first_chunk()?;
         let (index_id, rest) = rest.split_first_chunk()?;
-        let (created, dropped) = rest.split_first_chunk()?;
+        let (created, rest) = rest.split_first_chunk()?;
+        let (dropped, merging) = rest.split_first_chunk()?;
+        let merging = match merging {
+            [] => IndexOptions::default().merging(),
+            bytes => Merging::decode(bytes.try_into().ok()?),
+        };
         let lsn = |bytes| Some(i64::from_le_bytes(bytes)).filter(|&lsn| lsn != NONE);
         Some(Record {
             number: u64::from_be_bytes(number.try_into().ok()?),
             space_id: u32::from_le_bytes(*space_id),
             index_id: u32::from_le_bytes(*index_id),
             created: lsn(*created),
-            dropped: lsn(dropped.try_into().ok()?),
+            dropped: lsn(*dropped),
+            merging,
         })
     }
 

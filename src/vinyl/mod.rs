@@ -9,8 +9,8 @@
 //! ```text
 //!   tx thread                               other threads
 //!   Store::submit ── queue ───────────────> writer: batches ──> fjall: journal, memory tables
-//!   Store::get, scan ── cache, else ──────> readers (vinyl.read_threads)       │ flush, compaction
-//!        ^── fiber waits ── answer ───────────┘                      fjall's workers (write_threads)
+//!   Store::get, scan ── cache, else ──────> readers (vinyl.read_threads)       │ flush: fjall's workers
+//!        ^── fiber waits ── answer ───────────┘                      mergers  (write_threads)
 //! ```
 //!
 //! Durability has one source, the log of `wal`. A committed transaction is submitted after the log
@@ -49,6 +49,7 @@ mod generation;
 mod index;
 pub mod key;
 mod latency;
+mod merger;
 mod options;
 mod read_set;
 mod reader;

@@ -4,6 +4,7 @@
 //! never
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
@@ -22,7 +23,7 @@ pub struct Options {
     pub cache: u64,
     /// Threads that read.
     pub read_threads: usize,
-    /// Threads that write and compact tables.
+    /// Threads that write tables: a quarter of them from memory, the others merge.
     pub write_threads: usize,
 }
 
@@ -37,6 +38,18 @@ impl Options {
             read_threads: 1,
             write_threads: 4,
         }
+    }
+}
+
+impl Options {
+    /// Threads that write tables of memory: as many of all as in Tarantool.
+    pub(super) fn dump_threads(&self) -> usize {
+        (self.write_threads / 4).max(1)
+    }
+
+    /// Threads that merge.
+    pub(super) fn merge_threads(&self) -> usize {
+        self.write_threads.saturating_sub(self.dump_threads()).max(1)
     }
 }
 
@@ -67,11 +80,73 @@ impl Default for IndexOptions {
     }
 }
 
+/// When tables of a tree are merged, and into what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Merging {
+    run_count: u8,
+    run_size_ratio: f32,
+    /// 0: chosen by fjall.
+    table_size: u64,
+}
+
+impl Merging {
+    /// Bytes that [`Merging::encode`] makes.
+    pub(super) const SIZE: usize = 13;
+
+    /// What says which tables are merged next.
+    pub(super) fn strategy(&self) -> Arc<compaction::Leveled> {
+        self.with_run_count(self.run_count)
+    }
+
+    /// The strategy that fjall is told, which has its threads merge nothing: they would begin at more
+    /// tables than there ever are.
+    fn in_fjall(&self) -> Arc<compaction::Leveled> {
+        self.with_run_count(u8::MAX)
+    }
+
+    fn with_run_count(&self, run_count: u8) -> Arc<compaction::Leveled> {
+        let mut levels = compaction::Leveled::default()
+            .with_l0_threshold(run_count)
+            .with_level_ratio_policy(vec![self.run_size_ratio]);
+        if self.table_size != 0 {
+            levels = levels.with_table_target_size(self.table_size);
+        }
+        Arc::new(levels)
+    }
+
+    /// One byte, a float and an integer, little endian.
+    pub(super) fn encode(&self) -> [u8; Merging::SIZE] {
+        let mut bytes = [self.run_count; Merging::SIZE];
+        bytes[1..5].copy_from_slice(&self.run_size_ratio.to_le_bytes());
+        bytes[5..].copy_from_slice(&self.table_size.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8; Merging::SIZE]) -> Merging {
+        let [run_count, a, b, c, d, table_size @ ..] = *bytes;
+        Merging {
+            run_count,
+            run_size_ratio: f32::from_le_bytes([a, b, c, d]),
+            table_size: u64::from_le_bytes(table_size),
+        }
+    }
+}
+
 impl IndexOptions {
+    pub(super) fn merging(&self) -> Merging {
+        const RATIO_MIN: f64 = 2.0;
+        // What fjall is told is above.
+        const RUN_COUNT_MAX: u32 = 254;
+        Merging {
+            run_count: self.run_count_per_level.clamp(1, RUN_COUNT_MAX) as u8,
+            run_size_ratio: self.run_size_ratio.max(RATIO_MIN) as f32,
+            table_size: self.range_size,
+        }
+    }
+
     pub(super) fn to_fjall(&self) -> KeyspaceCreateOptions {
         const BLOCK_SIZE_MIN: u64 = 1024;
         const BLOCK_SIZE_MAX: u64 = 1024 * 1024;
-        const RATIO_MIN: f64 = 2.0;
         let block_size = self.page_size.clamp(BLOCK_SIZE_MIN, BLOCK_SIZE_MAX) as u32;
         let filter = if self.bloom_fpr >= 1.0 {
             FilterPolicyEntry::None
@@ -79,12 +154,6 @@ impl IndexOptions {
             let rate = BloomConstructionPolicy::FalsePositiveRate(self.bloom_fpr as f32);
             FilterPolicyEntry::Bloom(rate)
         };
-        let mut levels = compaction::Leveled::default()
-            .with_l0_threshold(self.run_count_per_level.clamp(1, u32::from(u8::MAX)) as u8)
-            .with_level_ratio_policy(vec![self.run_size_ratio.max(RATIO_MIN) as f32]);
-        if self.range_size != 0 {
-            levels = levels.with_table_target_size(self.range_size);
-        }
         KeyspaceCreateOptions::default()
             .data_block_size_policy(BlockSizePolicy::all(block_size))
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
@@ -95,7 +164,7 @@ impl IndexOptions {
             .index_block_partitioning_policy(PartitioningPolicy::all(false))
             .filter_block_partitioning_policy(PartitioningPolicy::all(false))
             .filter_policy(FilterPolicy::all(filter))
-            .compaction_strategy(std::sync::Arc::new(levels))
+            .compaction_strategy(self.merging().in_fjall())
             // The writer decides when a table of memory is full.
             .max_memtable_size(u64::MAX)
             .manual_journal_persist(true)

@@ -23,6 +23,7 @@ use fjall::{AbstractTree, Database, KeyspaceCreateOptions, PersistMode, Readable
 use super::cache::{Cache, Hash};
 use super::error::{self, failed, failed_read};
 use super::generation::{Generation, RECORD_PREFIX, Record};
+use super::merger::Mergers;
 use super::options::{IndexOptions, Options};
 use super::reader::Readers;
 use super::writer::{Command, Position, Shared, VCLOCK_KEY, Write, Writer};
@@ -53,8 +54,7 @@ pub struct Work {
     pub dump_size: u64,
 }
 
-/// How far the threads that write tables give way: who waits for them waits for the quota. Not as far as
-/// they can: with 19, tables pile up unmerged, and what reads the disk is a fifth slower.
+/// How far the threads that write tables of memory give way: who waits for them waits for the quota.
 const WORKER_NICE: i32 = 5;
 
 /// A key and its row.
@@ -144,6 +144,7 @@ pub struct Store {
     shared: Arc<Shared>,
     readers: Readers,
     writer: Option<JoinHandle<()>>,
+    mergers: Option<Mergers>,
     cache: RefCell<Cache>,
     submitted: Cell<u64>,
     disk_reads: Cell<u64>,
@@ -171,10 +172,12 @@ impl Store {
             .name("vinyl.writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| Error::system("failed to start a thread", &error))?;
+        let mergers = Mergers::new(&shared, options.merge_threads())?;
         Ok(Store {
             shared,
             readers: Readers::new(options.read_threads)?,
             writer: Some(writer),
+            mergers: Some(mergers),
             cache: RefCell::new(Cache::new(options.cache / 2)),
             submitted: Cell::new(0),
             disk_reads: Cell::new(0),
@@ -226,7 +229,8 @@ impl Store {
         self.check()?;
         let number = self.next_number.get();
         self.next_number.set(number + 1);
-        let generation = Arc::new(Generation::new(number, space_id, index_id));
+        let merging = options.merging();
+        let generation = Arc::new(Generation::new(number, space_id, index_id, merging));
         let (made, options) = (generation.clone(), options.clone());
         self.submit_command(Command::Create { generation: made, options });
         self.shared.lock_generations().insert(number, generation.clone());
@@ -557,11 +561,11 @@ impl Store {
 
     /// What the threads that write tables do.
     pub fn work(&self) -> Work {
-        let database = &self.shared.database;
+        let (database, merges) = (&self.shared.database, &self.shared.merges);
         Work {
-            active: database.active_compactions() as u64,
-            completed: database.compactions_completed() as u64,
-            compaction_time: database.time_compacting(),
+            active: merges.active.load(Ordering::Relaxed),
+            completed: merges.completed.load(Ordering::Relaxed),
+            compaction_time: Duration::from_micros(merges.time.load(Ordering::Relaxed)),
             waiting_flushes: database.outstanding_flushes() as u64,
             dump_count: self.shared.dump_count.load(Ordering::Relaxed),
             dump_size: self.shared.dump_size.load(Ordering::Relaxed),
@@ -597,9 +601,10 @@ impl Store {
     pub fn compact(&self, generation: &Arc<Generation>) -> Result<()> {
         self.wait_applied(self.submitted.get())?;
         let Some(tree) = generation.tree() else { return Ok(()) };
-        let (shared, compacted) = (self.shared.clone(), tree.clone());
+        let (shared, generation) = (self.shared.clone(), generation.clone());
+        let compacted = tree.clone();
         fiber::blocking(move || {
-            shared.flush(&compacted)?;
+            shared.flush(&generation, &compacted)?;
             compacted.major_compact()
         })
         .map_err(|error| failed(tree.path(), &error))
@@ -617,6 +622,7 @@ impl Drop for Store {
             // A panic of the writer was reported when it happened.
             let _ = writer.join();
         }
+        drop(self.mergers.take());
         // Spaces may outlive the store, and with them the indexes that they had.
         self.shared.lock_generations().drain().for_each(|(_, one)| one.set_tree(None));
         self.shared.lock_dying().drain(..).for_each(|one| one.set_tree(None));
@@ -647,7 +653,7 @@ fn open(options: &Options) -> fjall::Result<Opened> {
         .cache_size(options.cache / 2)
         .manual_journal_persist(true)
         .max_journaling_size(journal_size(options))
-        .worker_threads(options.write_threads.max(1));
+        .worker_threads(options.dump_threads());
     // fjall's threads inherit from the one that opens how far they give way to tx and the readers.
     let opened = thread::scope(|scope| {
         let opening = scope.spawn(|| {
@@ -683,7 +689,8 @@ fn open(options: &Options) -> fjall::Result<Opened> {
             shared.database.delete_keyspace(keyspace)?;
             continue;
         }
-        let generation = Generation::new(record.number, record.space_id, record.index_id);
+        let Record { number, space_id, index_id, merging, .. } = record;
+        let generation = Generation::new(number, space_id, index_id, merging);
         generation.set_tree(Some(keyspace));
         record.created.inspect(|&lsn| generation.set_created(lsn));
         record.dropped.inspect(|&lsn| generation.set_dropped(lsn));
@@ -703,7 +710,7 @@ fn open(options: &Options) -> fjall::Result<Opened> {
 }
 
 /// Takes the processor only where others leave it, by so many steps.
-fn give_way(steps: i32) {
+pub(super) fn give_way(steps: i32) {
     if let Err(error) = rustix::process::nice(steps) {
         tracing::warn!("vinyl: a thread keeps its priority: {error}");
     }

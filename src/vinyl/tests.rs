@@ -80,6 +80,40 @@ fn persisted_changes_are_there_after_opening_again() {
     });
 }
 
+#[test]
+fn tables_are_merged_as_the_index_says_also_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    in_fiber(move || {
+        let options = Options { memory: 1 << 20, ..options(&dir) };
+        let merging = IndexOptions { run_count_per_level: 3, ..IndexOptions::default() };
+        let write = |store: &Store, index: &Arc<Generation>, lsn: i64| {
+            let rows = (0..1000).map(|key| put(index, &format!("{key:05}"), &"x".repeat(100)));
+            store.submit(row(lsn), rows.collect());
+            settle(store);
+        };
+        let mut store = Store::open(&options, true).unwrap();
+        let index = store.create(512, 0, &merging).unwrap();
+        store.set_created(&index, 1);
+        let mut lsn = 1;
+        for _ in 0..2 {
+            let index = store.find(512, 0, 1).unwrap();
+            assert_eq!(*index.merging(), merging.merging());
+            while store.work().completed == 0 {
+                lsn += 1;
+                write(&store, &index, lsn);
+            }
+            while store.work().active > 0 || store.work().waiting_flushes > 0 {
+                fiber::sleep(std::time::Duration::from_millis(1)).unwrap();
+            }
+            let runs = store.measure(&index).run_count;
+            assert!(runs <= 4, "{runs} runs: those of the newest level, and one more");
+            store.persist(&vclock(lsn)).unwrap();
+            drop((store, index));
+            store = Store::open(&options, true).unwrap();
+        }
+    });
+}
+
 /// An upsert that appends its operations to the row.
 fn upsert(generation: &Arc<Generation>, key: &str, row: &str, suffix: &str) -> Write {
     let resolve: Resolve = Arc::new(|old, tuple, operations, _| match old {

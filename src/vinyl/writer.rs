@@ -22,7 +22,8 @@ use fjall::{AbstractTree, Database, Keyspace, PersistMode};
 use tokio::sync::watch;
 
 use super::error::failed;
-use super::generation::Generation;
+use super::generation::{Generation, RECORD_SIZE};
+use super::merger::Merges;
 use super::options::IndexOptions;
 use super::{Bytes, Upsert};
 use crate::base::{Error, Result};
@@ -119,7 +120,7 @@ pub(super) enum Command {
     /// A generation's record, as it is now.
     Record {
         key: [u8; 9],
-        record: Option<[u8; 24]>,
+        record: Option<[u8; RECORD_SIZE]>,
     },
 }
 
@@ -145,6 +146,7 @@ pub(super) struct Shared {
     pub memory: AtomicU64,
     /// Generations whose memory tables may be rotated.
     pub generations: Mutex<HashMap<u64, Arc<Generation>>>,
+    pub merges: Merges,
     /// Tables of memory that were handed over to be written, and their bytes.
     pub dump_count: AtomicU64,
     pub dump_size: AtomicU64,
@@ -166,6 +168,7 @@ impl Shared {
             failure: OnceLock::new(),
             memory: AtomicU64::new(memory),
             generations: Mutex::default(),
+            merges: Merges::default(),
             dump_count: AtomicU64::new(0),
             dump_size: AtomicU64::new(0),
             dying: Mutex::default(),
@@ -218,8 +221,14 @@ impl Shared {
     }
 
     /// Has the table of memory of a tree, of this size, written to disk.
-    fn rotate(&self, keyspace: &Keyspace, size: u64) -> fjall::Result<()> {
+    fn rotate(
+        &self,
+        generation: &Arc<Generation>,
+        keyspace: &Keyspace,
+        size: u64,
+    ) -> fjall::Result<()> {
         if keyspace.rotate_memtable()? {
+            self.merges.push(generation);
             self.dump_count.fetch_add(1, Ordering::Relaxed);
             self.dump_size.fetch_add(size, Ordering::Relaxed);
         }
@@ -227,8 +236,8 @@ impl Shared {
     }
 
     /// Writes the table of memory of a tree to disk; blocks until that is done.
-    pub fn flush(&self, keyspace: &Keyspace) -> fjall::Result<()> {
-        self.rotate(keyspace, keyspace.tree.active_memtable().size())?;
+    pub fn flush(&self, generation: &Arc<Generation>, keyspace: &Keyspace) -> fjall::Result<()> {
+        self.rotate(generation, keyspace, keyspace.tree.active_memtable().size())?;
         while keyspace.tree.sealed_memtable_count() > 0 {
             // Only to learn of a failure.
             self.database.persist(PersistMode::Buffer)?;
@@ -320,8 +329,7 @@ impl Writer {
 
     /// Whether tables are being written or merged.
     fn is_merging(&self) -> bool {
-        let database = &self.shared.database;
-        database.active_compactions() > 0 || database.outstanding_flushes() > 0
+        self.shared.merges.is_busy() || self.shared.database.outstanding_flushes() > 0
     }
 
     /// Versions of trees before the newest one. They keep tables that were merged into others.
@@ -445,21 +453,24 @@ impl Writer {
     /// the quota if need be: at four fjall stalls, without an end when its threads have failed.
     fn rotate(&self) -> fjall::Result<()> {
         let generations = self.shared.lock_generations();
-        let trees: Vec<_> = generations.values().filter_map(|it| it.tree()).collect();
+        let trees: Vec<_> =
+            generations.values().filter_map(|it| Some((it.clone(), it.tree()?))).collect();
         drop(generations);
-        let has_room = |tree: &&Keyspace| tree.tree.sealed_memtable_count() < SEALED_COUNT_MAX;
         let size_max = self.shared.memory.load(Ordering::Relaxed) / 4;
-        let mut largest: Option<(u64, &Keyspace)> = None;
-        let mut total = 0;
-        for tree in trees.iter().filter(has_room) {
-            let size = tree.tree.active_memtable().size();
-            total += size;
-            if largest.is_none_or(|(most, _)| size > most) {
-                largest = Some((size, tree));
+        let mut largest = None;
+        let (mut total, mut most) = (0, 0);
+        for (generation, tree) in &trees {
+            if tree.tree.sealed_memtable_count() < SEALED_COUNT_MAX {
+                let size = tree.tree.active_memtable().size();
+                total += size;
+                if size > most {
+                    most = size;
+                    largest = Some((generation, tree));
+                }
             }
         }
-        if let Some((size, tree)) = largest.filter(|_| total > size_max) {
-            self.shared.rotate(tree, size)?;
+        if let Some((generation, tree)) = largest.filter(|_| total > size_max) {
+            self.shared.rotate(generation, tree, most)?;
             // In each batch there is something of it: journals would stay for its sake alone.
             self.shared.meta.rotate_memtable()?;
         }
