@@ -6,6 +6,7 @@ local native = ...
 local fiber = require('fiber')
 local fio = require('fio')
 local credentials = require('internal.config_credentials')
+local public = require('internal.table').public
 
 local config = {}
 local methods = {}
@@ -94,13 +95,7 @@ end
 function alerts_methods:alerts()
     local list = {}
     for _, alert in pairs(self._alerts) do
-        local shown = {}
-        for name, value in pairs(alert) do
-            if name:sub(1, 1) ~= '_' then
-                shown[name] = value
-            end
-        end
-        table.insert(list, shown)
+        table.insert(list, public(alert))
     end
     table.sort(list, function(a, b) return a.timestamp < b.timestamp end)
     return list
@@ -131,12 +126,7 @@ end
 local function own_alert(self, alert)
     assert(type(alert) == 'table', 'alert must be a table')
     assert(alert.type == nil or alert.type == 'warn', 'alert.type must be nil or "warn"')
-    local own = {}
-    for name, value in pairs(alert) do
-        if name:sub(1, 1) ~= '_' then
-            own[name] = value
-        end
-    end
+    local own = public(alert)
     own.type = 'warn'
     own._namespace = self._name
     return own
@@ -467,7 +457,12 @@ function methods._startup(self)
         error(wrong, 0)
     end
     set_status(self, 'startup_in_progress')
-    apply(self)
+    local ok, err = pcall(apply, self)
+    if not ok then
+        log().debug('Instance configuration at startup failure:\n%s',
+            require('yaml').encode(native.masked()))
+        error(err, 0)
+    end
     set_status(self, self._aboard:status())
     self._active_metadata = self._metadata
     reload_by_signal(self)
@@ -666,15 +661,7 @@ end
 -- }}} Public methods
 
 -- The module is one object: there is one configuration.
-function mt.__serialize(self)
-    local shown = {}
-    for name, value in pairs(self) do
-        if name:sub(1, 1) ~= '_' then
-            shown[name] = value
-        end
-    end
-    return shown
-end
+mt.__serialize = public
 
 config._metadata = {}
 config._active_metadata = {}

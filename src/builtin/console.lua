@@ -891,13 +891,15 @@ local function serve(client)
     }, state_mt)
     session('create', native.fd(client), 'console', function(value)
         state:print(push_text(state, value))
+    end, native.peer(client))
+    local ok, err = pcall(function()
+        session('run_on_connect')
+        session('run_on_auth', 'admin', true)
+        local version = _TARANTOOL:match('^([^-]+)')
+        state:print(('%-63s\n%-63s\n'):format('Tarantool ' .. version .. ' (Lua console)',
+            "type 'help' for interactive help"))
+        run(state)
     end)
-    session('run_on_connect')
-    session('run_on_auth', 'admin', true)
-    local version = _TARANTOOL:match('^([^-]+)')
-    state:print(('%-63s\n%-63s\n'):format('Tarantool ' .. version .. ' (Lua console)',
-        "type 'help' for interactive help"))
-    local ok, err = pcall(run, state)
     native.close(client)
     session('run_on_disconnect')
     if not ok then
@@ -917,8 +919,21 @@ function server_methods:close()
     return true
 end
 
+-- As a socket tells it.
 function server_methods:name()
-    return {host = self.host, port = self.port}
+    local host, port, is_ipv6 = native.listener_address(self.listener)
+    if host == nil then
+        return {host = self.host, port = self.port, family = 'AF_UNIX', type = 'SOCK_STREAM'}
+    end
+    return {
+        host = host, port = port, family = is_ipv6 and 'AF_INET6' or 'AF_INET', type = 'SOCK_STREAM',
+        protocol = 'tcp',
+    }
+end
+
+-- Accepts nobody any more.
+function server_methods:shutdown()
+    return self:close()
 end
 
 -- Serves consoles on a URI: `unix/:PATH`, `PORT`, `HOST:PORT`. Whoever connects is administrator.

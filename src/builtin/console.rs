@@ -28,12 +28,14 @@ pub fn open(cx: Context<'_>) -> Result<()> {
         .function("listen", lua_console_listen)
         .function("accept", lua_console_accept)
         .function("close_listener", lua_console_close_listener)
+        .function("listener_address", lua_console_listener_address)
         .function("connect", lua_console_connect)
         .function("read_until", lua_console_read_until)
         .function("read_exact", lua_console_read_exact)
         .function("write", lua_console_write)
         .function("close", lua_console_close)
         .function("fd", lua_console_fd)
+        .function("peer", lua_console_peer)
         .function("read_line", terminal::lua_console_read_line)
         .function("load_history", terminal::lua_console_load_history)
         .function("add_history", terminal::lua_console_add_history);
@@ -73,6 +75,15 @@ fn lua_console_accept(cx: Context<'_>) -> Result<usize> {
 fn lua_console_close_listener(cx: Context<'_>) -> Result<usize> {
     listener(cx)?.close();
     Ok(0)
+}
+
+/// `listener_address(listener)`: the host, the port and whether it is one of IPv6; nothing of a path.
+fn lua_console_listener_address(cx: Context<'_>) -> Result<usize> {
+    let Some(address) = listener(cx)?.address() else { return Ok(0) };
+    cx.push_bytes(address.ip().to_string());
+    cx.push_integer(i64::from(address.port()));
+    cx.push_boolean(address.is_ipv6());
+    Ok(3)
 }
 
 /// `connect(host, service, timeout)`
@@ -133,6 +144,14 @@ fn lua_console_close(cx: Context<'_>) -> Result<usize> {
 }
 
 /// The number of the descriptor, -1 when it is closed.
+fn lua_console_peer(cx: Context<'_>) -> Result<usize> {
+    match stream(cx)?.peer() {
+        Some(peer) => cx.push_bytes(peer),
+        None => cx.push_nil(),
+    }
+    Ok(1)
+}
+
 fn lua_console_fd(cx: Context<'_>) -> Result<usize> {
     cx.push_integer(i64::from(stream(cx)?.descriptor()));
     Ok(1)

@@ -84,4 +84,15 @@ end
 
 table.equals = equals
 
-return table
+-- For modules of ours: a copy without the fields whose names begin with an underscore, which are private.
+local function public(fields)
+    local shown = {}
+    for name, value in pairs(fields) do
+        if type(name) ~= 'string' or name:sub(1, 1) ~= '_' then
+            shown[name] = value
+        end
+    end
+    return shown
+end
+
+return {public = public}

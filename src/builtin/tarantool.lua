@@ -61,14 +61,4 @@ function _G.dostring(text, ...)
     return chunk(...)
 end
 
-return setmetatable(module, {
-    __serialize = function(self)
-        local public = {}
-        for name, value in pairs(self) do
-            if not name:startswith('_') then
-                public[name] = value
-            end
-        end
-        return public
-    end,
-})
+return setmetatable(module, {__serialize = require('internal.table').public})

@@ -281,6 +281,13 @@ impl Database {
         Ok(self.select(space_id, index_id, key, &options)?.tuples.pop())
     }
 
+    /// Raises unless a key prefix may be read and is one of the index, whatever is there.
+    pub fn check_key(&self, space_id: u32, index_id: u32, key: &[u8]) -> Result<()> {
+        let (space, index) = self.open_index(space_id, index_id)?;
+        let (parts, count) = key_parts(key)?;
+        validate_iteration(&space, &index, IteratorType::Ge, parts, count)
+    }
+
     /// How many tuples there are for a key prefix.
     pub fn count(
         &self,

@@ -110,5 +110,5 @@ pub fn target(name: Option<&str>, config: Option<&str>) -> Result<Target, Proble
 
 /// Whether `TT_INSTANCE_NAME` names the instance to start.
 pub fn has_instance_name() -> bool {
-    Machine.variable("TT_INSTANCE_NAME").is_some_and(|name| !name.is_empty())
+    Machine.variable("TT_INSTANCE_NAME").is_some()
 }

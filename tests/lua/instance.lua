@@ -8,7 +8,7 @@ local tarantool = require('tarantool')
 local tap = require('tap')
 
 local test = tap.test('instance')
-test:plan(7)
+test:plan(8)
 
 -- What another process of the same program prints and how it ends.
 local function run(script, environment)
@@ -152,6 +152,35 @@ test:test('a console over the binary protocol', function(t)
     box.schema.user.revoke('guest', 'execute', 'universe')
     client:close()
     server:close()
+end)
+
+test:test('who listens and who comes', function(t)
+    t:plan(6)
+    local server = console.listen('127.0.0.1:0')
+    local name = server:name()
+    t:is_deeply({name.host, name.family, name.port ~= 0}, {'127.0.0.1', 'AF_INET', true},
+        'a chosen port is told')
+    local peers = {}
+    local function note()
+        table.insert(peers, box.session.peer())
+    end
+    box.session.on_connect(note)
+    local client = socket.tcp_connect('127.0.0.1', name.port)
+    t:is(#client:read(128), 128, 'the greeting')
+    t:is(peers[1], ('127.0.0.1:%d'):format(client:name().port), 'the session knows its peer')
+    client:close()
+    box.session.on_connect(nil, note)
+    local function refuse()
+        error('not now')
+    end
+    box.session.on_auth(refuse)
+    client = socket.tcp_connect('127.0.0.1', name.port)
+    -- What is in the log as well.
+    t:is(client:read(128), '', 'who is refused is disconnected')
+    client:close()
+    box.session.on_auth(nil, refuse)
+    t:ok(server:shutdown(), 'shutdown')
+    t:is(socket.tcp_connect('127.0.0.1', name.port), nil, 'and nobody listens')
 end)
 
 os.exit(test:check() and 0 or 1)

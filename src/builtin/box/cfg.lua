@@ -455,13 +455,13 @@ function box.internal.cfg_call(given)
     if starting then
         box.error(box.error.LOADING)
     end
+    if cfg.force_recovery == nil and box.internal.force_recovery then
+        cfg.force_recovery = true
+    end
     for name in pairs(OPTIONS) do
         if cfg[name] == nil then
             cfg[name] = from_environment(name)
         end
-    end
-    if cfg.force_recovery == nil and box.internal.force_recovery then
-        cfg.force_recovery = true
     end
     check_values(cfg)
     starting = true

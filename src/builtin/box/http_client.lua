@@ -798,6 +798,11 @@ end
 
 local methods = {}
 
+local response_mt = {
+    __index = {decode = content.decode_body},
+    __serialize = require('internal.table').public,
+}
+
 function methods.request(self, method, url, body, opts)
     if not method or not url then
         error('request(method, url[, body, [options]])')
@@ -843,18 +848,7 @@ function methods.request(self, method, url, body, opts)
     end
     response.url = url
     response._decoders = self.decoders
-    return setmetatable(response, {
-        __index = {decode = content.decode_body},
-        __serialize = function(shown)
-            local public = {}
-            for name, value in pairs(shown) do
-                if not name:startswith('_') then
-                    public[name] = value
-                end
-            end
-            return public
-        end,
-    })
+    return setmetatable(response, response_mt)
 end
 
 for _, name in ipairs({'get', 'options', 'head', 'delete', 'trace', 'connect'}) do

@@ -320,15 +320,15 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("session_set_runner", lua_session_set_runner)
 }
 
-/// `session_create(fd, type[, push])`: the running fiber gets a session of its own, or the one it
-/// has another type. `push` is called with what `box.session.push` sends.
+/// `session_create(fd, type[, push[, peer]])`: the running fiber gets a session of its own, or the one
+/// it has another type. `push` is called with what `box.session.push` sends.
 fn lua_session_create(cx: Context<'_>) -> Result<usize> {
     let fd = i32::try_from(cx.opt_integer(1, -1)?).unwrap_or(-1);
     let kind = SessionKind::by_name(cx.opt_bytes(2)?.unwrap_or(b"console"));
     let session = current();
     session.kind.set(kind);
     if fd >= 0 {
-        session.fd.set(fd);
+        session.set_peer(fd, cx.text(4).map(str::to_owned));
     }
     if cx.kind(3) == Kind::Function {
         cx.push_value(3);

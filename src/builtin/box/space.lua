@@ -317,9 +317,8 @@ local function check_range(index, first, last, feature)
         fail(box.error.UNSUPPORTED_INDEX_FEATURE, index.name, index.type, space.name, space.engine,
             feature)
     end
-    -- The look-ups check the keys.
-    native.count(index.space_id, index.id, ITERATORS.GE, first)
-    native.count(index.space_id, index.id, ITERATORS.LT, last)
+    native.check_key(index.space_id, index.id, first)
+    native.check_key(index.space_id, index.id, last)
     local key_def = require('key_def').new(index.parts)
     if #first > 0 and #last > 0 then
         local order = key_def:compare_keys(first, last)

@@ -36,6 +36,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("upsert", lua_upsert)
         .function("delete", lua_delete)
         .function("count", lua_count)
+        .function("check_key", lua_check_key)
         .function("len", lua_len)
         .function("min", lua_min)
         .function("max", lua_max)
@@ -214,6 +215,13 @@ fn lua_count(cx: Context<'_>) -> Result<usize> {
     let kind = iterator_type(cx, 3)?;
     cx.push_uint64(database()?.count(id(cx, 1)?, id(cx, 2)?, &key, kind)?);
     Ok(1)
+}
+
+/// `check_key(space id, index id, key)`
+fn lua_check_key(cx: Context<'_>) -> Result<usize> {
+    let key = encode_array(cx, 3)?;
+    database()?.check_key(id(cx, 1)?, id(cx, 2)?, &key)?;
+    Ok(0)
 }
 
 /// `len(space id, index id)`

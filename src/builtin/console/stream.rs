@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -76,6 +77,14 @@ impl Listener {
                 let socket = socket.map_err(|error| Error::system("accept", &error))?;
                 Ok(Some(Stream::new(socket)))
             }
+        }
+    }
+
+    /// Where it listens on TCP.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match &**self.acceptor.borrow().as_ref()? {
+            Acceptor::Tcp(listener) => listener.local_addr().ok(),
+            Acceptor::Unix(..) => None,
         }
     }
 
@@ -223,6 +232,14 @@ impl Stream {
             let descriptor = unsafe { BorrowedFd::borrow_raw(socket.descriptor()) };
             // A peer that is gone already is what was wanted.
             let _ = socket2::SockRef::from(&descriptor).shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    /// Who is at the other end, as `box.session.peer()` tells it.
+    pub(super) fn peer(&self) -> Option<String> {
+        match &*self.open_socket()? {
+            Socket::Tcp(stream) => stream.peer_addr().ok().map(|address| address.to_string()),
+            Socket::Unix(_) => Some("unix/:(socket)".to_owned()),
         }
     }
 
