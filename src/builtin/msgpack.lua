@@ -134,4 +134,4 @@ local function extend(instance)
     return instance
 end
 
-return extend(native.new())
+return extend(native.main())

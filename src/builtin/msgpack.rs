@@ -25,7 +25,10 @@ const BUFFER_KEPT_MAX: usize = 256 * 1024;
 
 /// Pushes `new` and what the Lua half builds the module from.
 pub fn open(cx: Context<'_>) -> Result<()> {
-    Module::new(cx).function("new", lua_msgpack_new).function("size_of", lua_msgpack_size_of);
+    Module::new(cx)
+        .function("new", lua_msgpack_new)
+        .function("main", lua_msgpack_main)
+        .function("size_of", lua_msgpack_size_of);
     Ok(())
 }
 
@@ -37,15 +40,29 @@ pub fn open_object(cx: Context<'_>) -> Result<()> {
     Ok(())
 }
 
-fn lua_msgpack_new(cx: Context<'_>) -> Result<usize> {
+fn instance(cx: Context<'_>) -> Instance<'_> {
     Instance::new(cx, Config::DEFAULT)
         .function("encode", lua_msgpack_encode)
         .function("decode", lua_msgpack_decode)
         .function("decode_unchecked", lua_msgpack_decode_unchecked)
         .function("decode_pointer", lua_msgpack_decode_pointer)
-        .finish();
+}
+
+fn push_new(cx: Context<'_>) {
     push_function(cx, lua_msgpack_new);
     cx.raw_set_field(-2, "new");
+}
+
+fn lua_msgpack_new(cx: Context<'_>) -> Result<usize> {
+    instance(cx).finish();
+    push_new(cx);
+    Ok(1)
+}
+
+/// The instance that the module is: requests and replies follow its options.
+fn lua_msgpack_main(cx: Context<'_>) -> Result<usize> {
+    instance(cx).share().finish();
+    push_new(cx);
     Ok(1)
 }
 

@@ -192,8 +192,13 @@ pub(crate) fn check_ddl(
 
 const EXECUTE: u32 = privilege::EXECUTE | privilege::USAGE;
 
-/// Whether the user may execute a stored function.
-pub fn check_function(db: &Database, function: &FunctionDefinition) -> Result<()> {
+/// Whether the user may execute a function of `_func`. One without a body is the global of that
+/// name, which may have come with the program.
+pub fn check_function(
+    db: &Database,
+    function: &FunctionDefinition,
+    is_builtin: impl FnOnce() -> bool,
+) -> Result<()> {
     let uid = effective_user();
     if uid == ADMIN {
         return Ok(());
@@ -208,7 +213,7 @@ pub fn check_function(db: &Database, function: &FunctionDefinition) -> Result<()
         }
     }
     if function.language == "LUA" && function.body.is_empty() {
-        return check_lua_call(db, &function.name, || false);
+        return check_lua_call(db, &function.name, is_builtin);
     }
     Err(denied(privilege::name(privilege::EXECUTE), kind.name(), &function.name, &user.name()))
 }
@@ -260,5 +265,7 @@ fn check_singleton(db: &Database, kind: ObjectKind) -> Result<()> {
         return Ok(());
     }
     let access = privilege::name(privilege::EXECUTE);
-    Err(denied(access, ObjectKind::Universe.name(), "", &user.name()))
+    // Of expressions Tarantool speaks as of the universe.
+    let shown = if kind == ObjectKind::LuaEval { ObjectKind::Universe } else { kind };
+    Err(denied(access, shown.name(), "", &user.name()))
 }

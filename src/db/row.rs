@@ -119,7 +119,9 @@ pub(crate) fn kind_name(kind: Kind) -> &'static str {
 
 /// Checks a name of a schema object: printable UTF-8, not empty, not too long.
 pub(crate) fn check_identifier(name: &str) -> Result<()> {
-    let printable = !name.is_empty() && !name.chars().any(char::is_control);
+    // Separators of lines and paragraphs are no control characters.
+    let is_bad = |code: char| code.is_control() || matches!(code, '\u{2028}' | '\u{2029}');
+    let printable = !name.is_empty() && !name.chars().any(is_bad);
     if printable && name.len() <= crate::base::limits::NAME_SIZE_MAX {
         return Ok(());
     }

@@ -136,7 +136,7 @@ impl Database {
         }
         for field in space.format().fields().iter().filter(|field| field.default_func != 0) {
             let function = self.functions().find(field.default_func)?;
-            super::access::check_function(self, &function)?;
+            super::access::check_function(self, &function, || false)?;
             if function.body.is_empty() {
                 let details = "Lua function must have persistent body";
                 return Err(client_error!(ER_CREATE_DEFAULT_FUNC, function.name, details));
@@ -147,6 +147,10 @@ impl Database {
 
     fn fill_sequence(&self, link: &SpaceSequence, data: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(field) = find_field(data, link) else { return Ok(None) };
+        // Also a value that is given moves the sequence.
+        if !link.sequence.is_generated() {
+            self.check_sequence(&link.sequence)?;
+        }
         let mut reader = Reader::new(field);
         if !reader.is_nil() {
             if let Some(value) = reader.read_int()
@@ -155,9 +159,6 @@ impl Database {
                 self.note_sequence_value(&link.sequence)?;
             }
             return Ok(None);
-        }
-        if !link.sequence.is_generated() {
-            self.check_sequence(&link.sequence)?;
         }
         let value = link.sequence.peek_next()?;
         link.sequence.set_value(Some(value));

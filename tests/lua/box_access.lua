@@ -87,7 +87,7 @@ local function each(list, run)
 end
 
 -- The last grant that makes the difference is the one on the object itself.
-test:plan(#CASES * 3 + 27)
+test:plan(#CASES * 3 + 30)
 for _, case in ipairs(CASES) do
     local name, run, grants, refusal = unpack(case)
     grants = type(grants[1]) == 'table' and grants or {grants}
@@ -208,6 +208,16 @@ test:is(table.concat(shown, '; '), 'alter user alice; execute function as_owner;
 local ok, err = pcall(session.su, 'alice', things.get, things, 1)
 test:is_deeply({ok, err.type, err.object_type, err.object_name, err.access_type, err.user},
     {false, 'AccessDeniedError', 'space', 'things', 'Read', 'alice'}, 'fields of the error')
+
+box.schema.sequence.create('drawn')
+box.schema.space.create('filled'):create_index('pk', {sequence = 'drawn'})
+schema.user.grant('alice', 'write', 'space', 'filled')
+for _, id in ipairs({box.NULL, 5}) do
+    test:is(message(session.su, 'alice', box.space.filled.insert, box.space.filled, {id}),
+        denied('Write', 'sequence', 'drawn'), 'whoever inserts draws from the sequence')
+end
+test:is(message(schema.user.create, '\u{2028}'), "Invalid identifier '\u{2028}' (expected printable "
+    .. 'symbols only or it is too long)', 'separators are not printable')
 
 box.schema.role.create('outer')
 box.schema.role.create('inner')

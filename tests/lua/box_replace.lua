@@ -94,7 +94,7 @@ local lists = fun.iter(rows):filter(function(row)
     return type(row) == 'table' and getmetatable(row) == nil and row.named == nil
 end):totable()
 
-test:plan(#rows + 2 * #lists + 9)
+test:plan(#rows + 2 * #lists + 10)
 
 for number, row in ipairs(rows) do
     test:is_deeply(outcome(inside, row), outcome(outside, row), 'row ' .. number)
@@ -155,6 +155,8 @@ end
 box.commit()
 test:is(select(2, pcall(inside, {'k', 'unknown'})).code, box.error.FIELD_CONSTRAINT_FAILED,
     'constraints are asked in a transaction')
+
+test:is(#box.tuple.new({[1] = 1, [20] = 2}), 20, 'a sparse tuple that stands alone has nils')
 
 space:drop()
 box.func.is_known:drop()

@@ -5,7 +5,7 @@ local tap = require('tap')
 box.cfg{}
 
 local test = tap.test('box_session')
-test:plan(45)
+test:plan(50)
 
 local session = box.session
 test:is(session.type(), 'background', 'the main fiber has a background session')
@@ -105,6 +105,14 @@ one:eval("box.session.storage.abc = 'one'")
 local storages = getmetatable(box.session).aggregate_storage
 test:is(storages[one:eval('return box.session.id()')].abc, 'one', 'storages of all sessions')
 test:is(storages[two:eval('return box.session.id()')], nil, 'of a session that has none')
+local values = {}
+for _, storage in pairs(storages) do
+    table.insert(values, storage.abc)
+end
+test:is_deeply(values, {'one'}, 'one after the other')
+
+test:is(message(session.su, 'super'), "User 'super' is not found", 'a role is nobody')
+test:is(message(session.su, 'admin', 5), 'expected function as 2 argument', 'what su runs')
 
 --
 -- Connections that Lua has accepted
@@ -117,7 +125,22 @@ test:is(refused('x'), 'options should be a table', 'options')
 test:is(refused({}), "options parameter 'fd' is mandatory", 'fd')
 test:is(refused({fd = 1.5}), "options parameter 'fd' must be nonnegative integer", 'a whole one')
 test:is(refused({fd = 0, user = 'nobody'}), "User 'nobody' is not found", 'user')
-test:is(refused({fd = 99999}), 'fd: Bad file descriptor', 'a descriptor that is none')
+local seen = {}
+local function note()
+    seen[#seen + 1] = {session.id(), session.fd(), session.peer() or 'none', session.user()}
+end
+session.on_connect(note)
+session.on_disconnect(note)
+session.new({fd = 99999, user = 'admin'})
+for _ = 1, 1000 do
+    if seen[2] ~= nil and not session.exists(seen[2][1]) then break end
+    require('fiber').sleep(0.01)
+end
+session.on_connect(nil, note)
+session.on_disconnect(nil, note)
+test:is_deeply(seen, {seen[1], seen[1]}, 'a descriptor that is none begins a session and ends it')
+test:is_deeply({seen[1][2], seen[1][3], seen[1][4]}, {99999, 'none', 'admin'}, 'of that user')
+test:ok(not session.exists(seen[1][1]), 'which is no more')
 test:is(refused({fd = 0, type = 'text'}),
     "invalid session type 'text', the only supported type is 'binary'", 'type')
 local socket = require('socket')

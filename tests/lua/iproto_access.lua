@@ -67,7 +67,7 @@ local CASES = {
         denied('Execute', 'universe', '')},
 }
 
-test:plan(#CASES * 3 + 23)
+test:plan(#CASES * 3 + 24)
 for _, case in ipairs(CASES) do
     local name, run, grant, refusal = unpack(case)
     test:is(message(run), refusal, name .. ': not granted')
@@ -79,8 +79,11 @@ end
 
 -- What came with the program is not among the functions that all are.
 schema.user.grant('alice', 'execute', 'lua_call')
+schema.func.create('box.session.user', {if_not_exists = true})
 test:is(message(remote.call, remote, 'box.info'), denied('Execute', 'function', 'box.info'),
     'no builtin function')
+test:is(message(remote.call, remote, 'box.session.user'),
+    denied('Execute', 'function', 'box.session.user'), 'nor one that is registered')
 test:is(message(remote.call, remote, 'loadstring', {'x'}),
     denied('Execute', 'function', 'loadstring'), 'of any kind')
 schema.user.grant('alice', 'execute', 'lua_call', 'box.info')
@@ -90,7 +93,7 @@ test:is_deeply({remote:call('whoami')}, {'alice', 'alice'}, 'calls run as the us
 schema.user.grant('alice', 'execute', 'function', 'as_owner')
 test:is(remote:call('as_owner'), 'admin', 'or as the owner of a setuid function')
 test:is_deeply({remote:call('whoami')}, {'alice', 'alice'}, 'until it returns')
-test:is(message(remote.execute, remote, 'SELECT 1'), denied('Execute', 'universe', ''), 'SQL')
+test:is(message(remote.execute, remote, 'SELECT 1'), denied('Execute', 'sql', ''), 'SQL')
 schema.user.grant('alice', 'execute', 'sql')
 test:is(message(remote.execute, remote, 'SELECT 1'), 'Lycosa does not support SQL', 'there is none')
 

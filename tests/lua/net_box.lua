@@ -8,7 +8,7 @@ local tap = require('tap')
 box.cfg{listen = '127.0.0.1:0'}
 
 local test = tap.test('net_box')
-test:plan(140)
+test:plan(149)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -181,11 +181,11 @@ test:is(connection:call('add', msgpack.object({3, 4})), 7, 'a MessagePack object
 
 -- Timeouts, futures.
 test:is(message(connection.call, connection, 'wait_here', {}, {timeout = 0.01}),
-    'Timeout exceeded', 'timeout')
+    'timed out', 'timeout')
 local future = connection:call('wait_here', {}, {is_async = true})
 test:is(future:is_ready(), false, 'a future is not ready')
 test:is(tostring(select(2, future:result())), 'Response is not ready', 'it has no result')
-test:is(tostring(select(2, future:wait_result(0.01))), 'Timeout exceeded', 'even after a while')
+test:is(tostring(select(2, future:wait_result(0.01))), 'timed out', 'even after a while')
 test:ok(connection:ping(), 'others are served meanwhile')
 gate:broadcast()
 test:is_deeply(future:wait_result(60), {'woken'}, 'but at the end')
@@ -219,6 +219,16 @@ for i, value in connection:call('push', {2}, {is_async = true}):pairs() do
     pushed[i] = value
 end
 test:is_deeply(pushed, {1, 2, {'end'}}, 'future:pairs')
+local in_buffer, sizes = buffer.ibuf(), {}
+local last = connection:call('push', {2}, {
+    buffer = in_buffer, on_push = table.insert, on_push_ctx = sizes,
+})
+local packets = {}
+for i = 1, 3 do
+    packets[i], in_buffer.rpos = msgpack.decode_unchecked(in_buffer.rpos)
+end
+test:is_deeply({#sizes, packets[1][48], packets[2][48], packets[3][48], last > 0},
+    {2, {1}, {2}, {'end'}, true}, 'pushes go to the buffer, too')
 
 -- Bytes as they come.
 local ibuf = buffer.ibuf()
@@ -403,6 +413,31 @@ for i, future in ipairs(sent) do
 end
 test:is_deeply(got_all, expected, 'each gets its own reply')
 many:close()
+
+--
+-- As Tarantool has it
+--
+
+local plain = net_box.connect(uri)
+test:is(plain.space.test.connection, plain, 'a space knows its connection')
+test:is_deeply({select('#', plain.space.test:upsert({2000, 'y'}, {})),
+    select('#', plain.space.test:get(3000)), select('#', plain.space.test:delete(3000))},
+    {0, 0, 0}, 'no result is no value')
+test:is(getmetatable(plain:call('add', {1, 2}, {is_async = true}):wait_result(60)).__serialize,
+    'seq', 'results are a list')
+test:is(select(2, pcall(plain.call, plain, 'wait_here', {}, {timeout = 0.01})).type, 'TimedOut',
+    'the type of a timeout')
+test:is(message(net_box.connect, box.info.listen, {password = 'x'}),
+    'net.box: user is not defined', 'a password needs a user')
+
+function echo(...) return ... end
+msgpack.cfg({encode_invalid_as_nil = true, decode_invalid_numbers = false})
+test:is(plain:call('echo', {print}), nil, 'arguments follow msgpack.cfg')
+test:like(message(plain.eval, plain, 'return 0/0'), 'number must not be NaN or Inf', 'replies, too')
+msgpack.cfg({encode_invalid_as_nil = false, decode_invalid_numbers = true})
+plain:close()
+test:is(message(plain.call, plain, 'add', {}, {is_async = true}), 'Connection closed',
+    'a closed connection has no futures')
 
 --
 -- Handlers of transactions

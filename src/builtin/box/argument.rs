@@ -66,11 +66,19 @@ impl std::ops::DerefMut for Buffer {
 /// array), or one value (an array of it).
 pub(super) fn encode_array(cx: Context<'_>, index: i32) -> Result<Buffer> {
     let mut out = Buffer::take();
-    append_array(cx, index, &mut out)?;
+    append_array(cx, index, &mut out, &serializer::msgpack_config())?;
     Ok(out)
 }
 
-fn append_array(cx: Context<'_>, index: i32, out: &mut Vec<u8>) -> Result<()> {
+/// As [`encode_array`], of a tuple that stands alone: a sparse one has nils.
+pub(super) fn encode_tuple(cx: Context<'_>, index: i32) -> Result<Buffer> {
+    let mut out = Buffer::take();
+    let config = Config { encode_sparse_ratio: 0, ..serializer::msgpack_config() };
+    append_array(cx, index, &mut out, &config)?;
+    Ok(out)
+}
+
+fn append_array(cx: Context<'_>, index: i32, out: &mut Vec<u8>, config: &Config) -> Result<()> {
     if let Some(tuple) = LuaTuple::get(cx, index) {
         out.extend_from_slice(tuple.data());
         return Ok(());
@@ -81,9 +89,9 @@ fn append_array(cx: Context<'_>, index: i32, out: &mut Vec<u8>) -> Result<()> {
     }
     if cx.kind(index) != Kind::Table {
         mp::write_array_len(out, 1);
-        return serializer::encode(cx, index, out, &Config::DEFAULT);
+        return serializer::encode(cx, index, out, config);
     }
-    serializer::encode(cx, index, out, &Config::DEFAULT)?;
+    serializer::encode(cx, index, out, config)?;
     if is_array(out) { Ok(()) } else { Err(client_error!(ER_TUPLE_NOT_ARRAY)) }
 }
 

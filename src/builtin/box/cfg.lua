@@ -334,6 +334,32 @@ end
 
 local current
 
+-- Passwords stay out of the log.
+local HAVE_URIS = {listen = true, replication = true, bootstrap_leader = true}
+
+local function shown(name, value)
+    if not HAVE_URIS[name] or value == nil then
+        return value
+    end
+    local uri = require('uri')
+    local parsed = uri.parse_many(type(value) == 'number' and tostring(value) or value)
+    if parsed == nil then
+        return '?'
+    end
+    local texts = {}
+    for i, one in ipairs(parsed) do
+        texts[i] = uri.format(one)
+    end
+    return type(value) == 'table' and texts or table.concat(texts, ',')
+end
+
+local function say(name, value)
+    if log_ok then
+        local ok, text = pcall(require('json').encode, shown(name, value))
+        log.info("set '%s' configuration option to %s", name, ok and text or '?')
+    end
+end
+
 local function set_iproto_limits()
     box.internal.iproto.configure(current.readahead, current.net_msg_max,
         current.iproto_threads)
@@ -366,6 +392,13 @@ local function show()
     box.cfg = setmetatable({}, metatable())
 end
 
+local function same(left, right)
+    if type(left) == 'table' and type(right) == 'table' then
+        return table.equals and table.equals(left, right) or left == right
+    end
+    return left == right
+end
+
 local function start(cfg)
     local full = {}
     for name, option in pairs(OPTIONS) do
@@ -395,16 +428,14 @@ local function start(cfg)
     if full.listen ~= nil then
         box.internal.iproto.listen(full.listen)
     end
+    for name, value in pairs(cfg) do
+        if not same(value, OPTIONS[name][2]) then
+            say(name, value)
+        end
+    end
     for _, run in ipairs(on_start) do
         run()
     end
-end
-
-local function same(left, right)
-    if type(left) == 'table' and type(right) == 'table' then
-        return table.equals and table.equals(left, right) or left == right
-    end
-    return left == right
 end
 
 -- Functions to call, by name, when what is asked of those who log in may have changed.
@@ -421,6 +452,7 @@ local function reload(cfg)
         if not same(current[name], value) then
             apply(name, value)
             current[name] = value
+            say(name, value)
         elseif name == 'listen' then
             -- Its certificates may be new ones.
             box.internal.iproto.reload_tls(value)

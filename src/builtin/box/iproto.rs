@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub(super) use self::call::is_builtin;
 use super::session::{Session, SessionKind};
 use super::space::database;
 use super::stat::Traffic;
@@ -135,24 +136,28 @@ pub(super) fn check_descriptor(descriptor: i32) -> Result<()> {
 fn lua_iproto_adopt(cx: Context<'_>) -> Result<usize> {
     let descriptor = i32::try_from(cx.check_integer(1)?)
         .map_err(|_| Error::illegal_params("fd should be a descriptor"))?;
+    let database = database()?;
     let user = match cx.opt_bytes(2)? {
         Some(name) => {
-            let name = String::from_utf8_lossy(name);
-            database()?.users().find_by_name(&name)?.definition().uid
+            database.users().find_by_name(&String::from_utf8_lossy(name))?.definition().uid
         }
         None => GUEST,
     };
-    check_descriptor(descriptor)?;
-    // SAFETY: the caller gives the descriptor away, as `box.session.new` says.
-    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
     let session = Session::new(SessionKind::Binary, user);
     if cx.kind(3) == Kind::Table {
         cx.push_value(3);
         session.set_storage(cx.reference());
     }
-    let id = server().adopt(socket).map_err(|error| Error::system("fd", &error))?;
     cx.push_uint64(session.id());
-    client::keep_session(id, session);
+    // What is no socket is noticed when it is to be read: the session begins, and ends at once.
+    let socket = check_descriptor(descriptor).ok().map(|()| {
+        // SAFETY: the caller gives the descriptor away, as `box.session.new` says.
+        unsafe { OwnedFd::from_raw_fd(descriptor) }
+    });
+    match socket.and_then(|socket| server().adopt(socket).ok()) {
+        Some(id) => client::keep_session(id, session),
+        None => client::begin_and_end(descriptor, session),
+    }
     Ok(1)
 }
 

@@ -110,12 +110,15 @@ fn read_part(cx: Context<'_>) -> Result<Part> {
     };
     let field = u32::try_from(field)
         .map_err(|_| Error::illegal_params("field (number) must be one-based"))?;
-    let Some(name) = text_option(cx, "type") else {
-        cx.raw_get_field(-1, "type");
-        let got = cx.kind(-1).name();
-        let message = format!("Wrong field type: expected string, got {got}");
+    cx.raw_get_field(-1, "type");
+    // A number is as good as its text, which is no type either.
+    let kind = cx.kind(-1);
+    if !matches!(kind, Kind::String | Kind::Number) {
+        let message = format!("Wrong field type: expected string, got {}", kind.name());
         return Err(Error::illegal_params(message));
-    };
+    }
+    let name = cx.to_text(-1)?;
+    cx.pop(1);
     let kind = FieldType::by_name(&name)
         .ok_or_else(|| Error::illegal_params(format!("Unknown field type: {name}")))?;
     let mut part = Part::new(field, kind);

@@ -65,11 +65,13 @@ end
 local function reader_for(options, reader)
     if options.buffer ~= nil then
         local target, without_header = options.buffer, options.skip_header == true
-        return function(native, io)
+        local function reader_to_buffer(native, io)
             local bytes = native.read_bytes(io, without_header)
             ffi.copy(target:alloc(#bytes), bytes, #bytes)
             return #bytes
         end
+        transports.takes_pushes[reader_to_buffer] = true
+        return reader_to_buffer
     elseif options.return_raw then
         return read.raw_of(reader)
     end
@@ -94,6 +96,10 @@ local function perform(connection, stream, options, kind, reader, ...)
     if options.is_async then
         if options.on_push ~= nil or options.on_push_ctx ~= nil then
             error('To handle pushes in an async request use future:pairs()', 4)
+        end
+        local refusal = transport:refusal()
+        if refusal ~= nil then
+            return nil, refusal
         end
         return transport:request(kind, stream, reader, ...)
     end
@@ -593,6 +599,9 @@ local function address_of(where, options)
     if options.user == nil and options.password == nil then
         options.user, options.password = parsed.login, parsed.password
     end
+    if options.user == nil and options.password ~= nil then
+        box.error(box.error.PROC_LUA, 'net.box: user is not defined', 4)
+    end
     local params = parsed.params or {}
     if options.auth_type == nil and params.auth_type ~= nil then
         options.auth_type = params.auth_type[1]
@@ -636,6 +645,7 @@ local function make(options)
     connection._metatables = {
         space = spaces.space_metatable(run), index = spaces.index_metatable(run, has_feature),
     }
+    connection._metatables.space.__index.connection = connection
     if options.fetch_schema == false then
         connection.space = spaces.without_schema(function()
             return has_feature(nil, 'space_and_index_names')

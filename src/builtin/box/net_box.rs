@@ -67,6 +67,7 @@ pub fn open(cx: Context<'_>) -> Result<()> {
     let module = Module::new(cx)
         .function("connect", lua_net_box_connect)
         .function("adopt", lua_net_box_adopt)
+        .function("timed_out", lua_net_box_timed_out)
         .function("check_auth_type", lua_net_box_check_auth_type)
         .function("close", lua_net_box_close)
         .function("receive", lua_net_box_receive)
@@ -87,6 +88,12 @@ fn no_connection(reason: impl Into<String>) -> Error {
 /// `fail(reason)`: the error object of a connection that is none.
 fn lua_net_box_fail(cx: Context<'_>) -> Result<usize> {
     cx.push_error(no_connection(cx.check_text(1)?));
+    Ok(1)
+}
+
+/// `timed_out()`: the error of a request that took too long.
+fn lua_net_box_timed_out(cx: Context<'_>) -> Result<usize> {
+    cx.push_error(Error::new(Type::TimedOut, "timed out"));
     Ok(1)
 }
 

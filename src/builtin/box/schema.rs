@@ -8,6 +8,7 @@
 //! what commits: `sequence_next`, `sequence_set`, `sequence_reset`, `truncate`
 
 use super::host::{set_flag, set_number, set_text};
+use super::iproto::is_builtin;
 use super::space::{database, id};
 use super::trigger::push_tuple;
 use crate::base::error::{Error, Result, Type};
@@ -177,7 +178,7 @@ fn lua_func_access(cx: Context<'_>) -> Result<usize> {
     let name = cx.check_text(1)?;
     let function = database.functions().get_by_name(name);
     let function = function.ok_or_else(|| client_error!(ER_NO_SUCH_FUNCTION, name))?;
-    access::check_function(database, &function)?;
+    access::check_function(database, &function, || is_builtin(function.name.as_bytes()))?;
     if function.language != "LUA" {
         return Err(client_error!(ER_UNSUPPORTED, "Lycosa", "functions in C modules"));
     }

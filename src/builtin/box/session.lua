@@ -5,7 +5,8 @@ local check, event = box.internal.check, box.internal.event
 local log, socket, tweaks = require('log'), require('socket'), require('internal.tweaks')
 local trigger = require('trigger')
 
-local error, ipairs, pcall, select, type = error, ipairs, pcall, select, type
+local error, ipairs, pairs, pcall = error, ipairs, pairs, pcall
+local select, type = select, type
 
 local session = {
     id = native.session_id,
@@ -60,7 +61,7 @@ function session.su(...)
         native.session_set_user(uid)
         return
     elseif type(run) ~= 'function' then
-        error(("bad argument #2 to 'su' (function expected, got %s)"):format(type(run)), 2)
+        error('expected function as 2 argument', 0)
     end
     local old = native.session_set_effective_user(uid)
     return end_su(old, pcall(run, select(3, ...)))
@@ -150,7 +151,16 @@ return setmetatable(session, {
         return nil
     end,
     -- Storages by the number of their session.
-    aggregate_storage = setmetatable({}, {__index = function(_, id)
-        return type(id) == 'number' and native.session_storage(id) or nil
-    end}),
+    aggregate_storage = setmetatable({}, {
+        __index = function(_, id)
+            return type(id) == 'number' and native.session_storage(id) or nil
+        end,
+        __pairs = function()
+            local storages = {}
+            for _, id in ipairs(native.session_ids()) do
+                storages[id] = native.session_storage(id)
+            end
+            return pairs(storages)
+        end,
+    }),
 })

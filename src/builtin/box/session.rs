@@ -312,6 +312,7 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
         .function("session_fd", lua_session_fd)
         .function("session_peer", lua_session_peer)
         .function("session_exists", lua_session_exists)
+        .function("session_ids", lua_session_ids)
         .function("session_storage", lua_session_storage)
         .function("session_push", lua_session_push)
         .function("session_find_user", lua_session_find_user)
@@ -423,6 +424,18 @@ fn lua_session_exists(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
+/// `session_ids()`: the numbers of all sessions, in order.
+fn lua_session_ids(cx: Context<'_>) -> Result<usize> {
+    let mut ids: Vec<u64> = SESSIONS.with_borrow(|sessions| sessions.keys().copied().collect());
+    ids.sort_unstable();
+    cx.new_table(ids.len(), 0);
+    for (at, id) in (1..).zip(ids) {
+        cx.push_number(id as f64);
+        cx.raw_set_index(-2, at);
+    }
+    Ok(1)
+}
+
 /// `session_storage([id])`: a table that lives as long as the session; nil of another session that
 /// has none.
 fn lua_session_storage(cx: Context<'_>) -> Result<usize> {
@@ -482,6 +495,9 @@ fn lua_session_find_user(cx: Context<'_>) -> Result<usize> {
         Kind::String => users.find_by_name(cx.check_text(1)?)?,
         _ => users.find(id(cx, 1)?)?,
     };
+    if user.definition().is_role {
+        return Err(client_error!(ER_NO_SUCH_USER, user.definition().name.as_str()));
+    }
     check_session(&user)?;
     cx.push_integer(i64::from(user.definition().uid));
     Ok(1)

@@ -15,7 +15,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 
-use super::argument::{Buffer, encode_array};
+use super::argument::{Buffer, encode_array, encode_tuple};
 use super::tuple_extension;
 use crate::base::error::{Error, Result, Type};
 use crate::builtin::serializer::{self, CdataCodec, Config};
@@ -243,7 +243,7 @@ fn lua_tuple_prepare(cx: Context<'_>) -> Result<usize> {
 
 /// `new(value[, format])`: a tuple of an array, a tuple or one value.
 fn lua_tuple_new(cx: Context<'_>) -> Result<usize> {
-    let data = encode_array(cx, 1)?;
+    let data = encode_tuple(cx, 1)?;
     let format = if cx.is_null(2) { Format::runtime() } else { check_format(cx, 2)? };
     set_result(Some(Tuple::new(format, &data)?));
     Ok(0)

@@ -7,11 +7,23 @@
 //! # Yields
 //! never
 
+use std::cell::Cell;
+
 use crate::base::error::Result;
 use crate::lua::{Context, Function, Kind, push_bound_function};
 
 use super::hooks;
 use super::{Config, OPTIONS, OptionKind};
+
+thread_local! {
+    /// The options of the instance that `require('msgpack')` is, and where they stand.
+    static MSGPACK: Cell<(usize, Config)> = const { Cell::new((0, Config::DEFAULT)) };
+}
+
+/// The options of `require('msgpack')`, which requests and replies follow, too.
+pub fn msgpack_config() -> Config {
+    MSGPACK.get().1
+}
 
 /// An instance under construction; its table stays on the stack.
 pub struct Instance<'a> {
@@ -48,6 +60,12 @@ impl<'a> Instance<'a> {
         self
     }
 
+    /// Has [`msgpack_config`] follow its options.
+    pub fn share(self) -> Self {
+        MSGPACK.set((self.cx.userdata(self.bound) as usize, config_at(self.cx, self.bound)));
+        self
+    }
+
     /// Leaves the table alone on top.
     pub fn finish(self) {
         self.cx.set_top(self.table);
@@ -74,7 +92,11 @@ fn push_cfg(cx: Context<'_>, mut config: Config, bound: i32) {
 /// The options of the running function's instance. A copy: what is encoded may call Lua code
 /// that changes them.
 pub fn config(cx: Context<'_>) -> Config {
-    let address = cx.userdata(cx.bound()).cast::<Config>();
+    config_at(cx, cx.bound())
+}
+
+fn config_at(cx: Context<'_>, bound: i32) -> Config {
+    let address = cx.userdata(bound).cast::<Config>();
     // SAFETY: every function of an instance is bound to its options, which nothing borrows.
     unsafe { address.read() }
 }
@@ -171,5 +193,8 @@ fn lua_serializer_cfg(cx: Context<'_>) -> Result<usize> {
     let address = cx.userdata(cx.bound()).cast::<Config>();
     // SAFETY: as in `config`; nothing reads it meanwhile.
     unsafe { address.write(changed) };
+    if MSGPACK.get().0 == address as usize {
+        MSGPACK.set((address as usize, changed));
+    }
     Ok(0)
 }

@@ -25,4 +25,4 @@ pub use hooks::{
     CdataCodec, codec, prepare, push_array_hint, push_binary, push_map_hint, register_binary,
     register_cdata, register_error, register_ext,
 };
-pub use instance::{Instance, call_config, config, key_order};
+pub use instance::{Instance, call_config, config, key_order, msgpack_config};

@@ -26,10 +26,15 @@ use super::thread::Event;
 use super::work::{Stage, Work};
 use crate::base::error::Error;
 use crate::base::limits::IPROTO_OUTPUT_SIZE_MAX;
+use crate::base::rate_limit::RateLimit;
 use crate::fiber::{self, Cond, Fiber};
 use crate::net::Stream;
 use crate::net::listen;
 use crate::net::resp::buffer;
+
+thread_local! {
+    static FAILURES: RateLimit = RateLimit::default();
+}
 
 /// A large packet's memory is taken in steps that double, from here on, so that announcing a
 /// large one costs the announcer as much as us.
@@ -354,7 +359,12 @@ impl Connection {
 
     /// Framing is lost: says so, with what there is to say else, and is done.
     fn refuse(&self, error: &Error) {
-        tracing::debug!(client = %self.peer, "closed: {error}");
+        FAILURES.with(|failures| {
+            // Anybody can cause it.
+            if let Some(more) = failures.pass(Instant::now()) {
+                tracing::error!(client = %self.peer, more, "{error}");
+            }
+        });
         let mut out = Vec::new();
         reply::error(&mut out, Meta::default(), error);
         self.push(&out);

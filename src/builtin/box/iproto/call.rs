@@ -114,8 +114,9 @@ fn lua_iproto_run(cx: Context<'_>) -> Result<usize> {
     let mut arguments = call.arguments;
     let count = i32::try_from(call.count).unwrap_or(i32::MAX);
     cx.reserve(count.saturating_add(8))?;
+    let config = serializer::msgpack_config();
     tuple_extension::with_formats(call.formats, || {
-        (0..count).try_for_each(|_| serializer::push_next(cx, &mut arguments, &Config::DEFAULT))
+        (0..count).try_for_each(|_| serializer::push_next(cx, &mut arguments, &config))
     })?;
     cx.call_through(own + count, -1);
     Ok(cx.top() as usize)
@@ -125,7 +126,7 @@ fn lua_iproto_run(cx: Context<'_>) -> Result<usize> {
 fn push_function(cx: Context<'_>, database: &Database, name: &[u8]) -> Result<()> {
     let text = String::from_utf8_lossy(name);
     if let Some(function) = database.functions().get_by_name(&text) {
-        access::check_function(database, &function)?;
+        access::check_function(database, &function, || is_builtin(name))?;
         if !function.body.is_empty() || function.is_setuid || function.language != "LUA" {
             for field in ["box", "schema", "func", "call"] {
                 match field {
@@ -158,7 +159,7 @@ fn push_function(cx: Context<'_>, database: &Database, name: &[u8]) -> Result<()
 }
 
 /// Whether the first word of a path is a global that came with the program.
-fn is_builtin(path: &[u8]) -> bool {
+pub(in crate::builtin::r#box) fn is_builtin(path: &[u8]) -> bool {
     let end = path.iter().position(|byte| b" .:[".contains(byte)).unwrap_or(path.len());
     BUILTINS.with_borrow(|builtins| builtins.contains(&path[..end]))
 }
@@ -232,7 +233,7 @@ pub(super) fn encode(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let encode_error_as_ext = client.has_feature(feature::ERROR_EXTENSION);
-    let config = Config { encode_error_as_ext, ..Config::DEFAULT };
+    let config = Config { encode_error_as_ext, ..serializer::msgpack_config() };
     let is_extended = client.has_feature(feature::CALL_RET_TUPLE_EXTENSION);
     let data = reply::begin_data(out, u32::from(kind::OK), meta, u8::from(is_extended));
     let is_old = row.header.request_type() == Some(kind::CALL_16);

@@ -19,7 +19,7 @@ use crate::base::limits::{IPROTO_STREAM_COUNT_MAX, IPROTO_WATCHED_KEY_COUNT_MAX}
 use crate::base::version;
 use crate::builtin::r#box::session::{self, Session, SessionKind};
 use crate::builtin::digest::fill_random;
-use crate::builtin::serializer::{self, Config};
+use crate::builtin::serializer;
 use crate::db::authentication::SALT_SIZE;
 use crate::db::{Database, GUEST, Transaction};
 use crate::fiber;
@@ -150,6 +150,19 @@ pub(super) fn keep_session(connection: u64, session: Rc<Session>) {
     ADOPTED.with_borrow_mut(|adopted| adopted.insert(connection, session));
 }
 
+/// Lets a session begin and end whose descriptor is no socket.
+pub(super) fn begin_and_end(descriptor: i32, session: Rc<Session>) {
+    let fiber = fiber::spawn("iproto.connection", move || {
+        session.set_peer(descriptor, None);
+        session.enter();
+        if session::run_on_connect().is_ok() {
+            session::run_on_disconnect();
+        }
+        session::leave();
+    });
+    fiber.set_system();
+}
+
 /// Has `box.session.push` send a chunk with the number of the request that the fiber works on.
 fn set_push(session: &Session, connection: &Rc<Connection>) {
     let connection = Rc::downgrade(connection);
@@ -161,7 +174,7 @@ fn set_push(session: &Session, connection: &Rc<Connection>) {
         let meta = Meta { sync: session::current_sync(), schema_version: schema_version() };
         let mut out = Vec::new();
         let data = reply::begin_data(&mut out, u32::from(kind::CHUNK), meta, 0);
-        serializer::encode(cx, index, &mut out, &Config::DEFAULT)?;
+        serializer::encode(cx, index, &mut out, &serializer::msgpack_config())?;
         data.set_count(&mut out, 1);
         data.end(&mut out);
         connection.push(&out);

@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::builtin::r#box::argument::encode_array;
 use crate::builtin::r#box::trigger::push_tuple;
 use crate::builtin::r#box::tuple_extension;
-use crate::builtin::serializer::{self, Config};
+use crate::builtin::serializer;
 use crate::lua::{Context, Module};
 use crate::tuple::{FieldDef, Format, FormatDef, Tuple};
 use crate::value::mp::Reader;
@@ -70,13 +70,18 @@ fn lua_net_box_read_values(cx: Context<'_>) -> Result<usize> {
     with_row(cx, |row| {
         let (mut reader, count) = data(&row);
         cx.new_table(count.min(1 << 16) as usize, 0);
+        let config = serializer::msgpack_config();
         tuple_extension::with_formats(find(row.body, key::TUPLE_FORMATS), || {
             for number in 1..=count.cast_signed() {
-                serializer::push_next(cx, &mut reader, &Config::DEFAULT)?;
+                serializer::push_next(cx, &mut reader, &config)?;
                 cx.raw_set_index(-2, number);
             }
             Ok::<_, Error>(())
         })?;
+        if config.decode_save_metatables {
+            serializer::push_array_hint(cx);
+            cx.set_metatable(-2);
+        }
         cx.push_integer(i64::from(count));
         Ok(2)
     })
@@ -129,7 +134,7 @@ fn lua_net_box_decode_with_formats(cx: Context<'_>) -> Result<usize> {
     let start = usize::try_from(cx.check_integer(3)? - 1).unwrap_or(usize::MAX);
     let mut reader = Reader::new(bytes.get(start..).unwrap_or_default());
     tuple_extension::with_formats(Some(formats), || {
-        serializer::push_next(cx, &mut reader, &Config::DEFAULT)
+        serializer::push_next(cx, &mut reader, &serializer::msgpack_config())
     })?;
     cx.push_number((start + reader.position() + 1) as f64);
     Ok(2)
@@ -188,7 +193,7 @@ fn lua_net_box_read_event(cx: Context<'_>) -> Result<usize> {
         let name = find(row.body, key::EVENT_KEY).and_then(|it| Reader::new(it).read_str());
         cx.push_bytes(name.unwrap_or_default());
         match find(row.body, key::EVENT_DATA) {
-            Some(value) => drop(serializer::push(cx, value, &Config::DEFAULT)?),
+            Some(value) => drop(serializer::push(cx, value, &serializer::msgpack_config())?),
             None => cx.push_nil(),
         }
         Ok(2)

@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::builtin::r#box::argument::{Buffer, encode_array, is_array};
 use crate::builtin::r#box::tuple::LuaTuple;
 use crate::builtin::r#box::tuple_extension;
-use crate::builtin::serializer::{self, Config};
+use crate::builtin::serializer;
 use crate::client_error;
 use crate::db::authentication::{Method, SALT_SIZE, scramble};
 use crate::lua::{Context, Kind, Module};
@@ -113,7 +113,7 @@ impl Body {
         if is_object && !cx.is_null(index) {
             // A `msgpack.object` may hold an array already.
             let mut value = Buffer::take();
-            serializer::encode(cx, index, &mut value, &Config::DEFAULT)?;
+            serializer::encode(cx, index, &mut value, &serializer::msgpack_config())?;
             if is_array(&value) {
                 self.key(name).extend_from_slice(&value);
                 return Ok(());
@@ -215,7 +215,7 @@ fn call_arguments(cx: Context<'_>, body: &mut Body) -> Result<()> {
     if cx.kind(FIRST + 1) == Kind::Cdata && LuaTuple::get(cx, FIRST + 1).is_none() {
         // A `msgpack.object`: it is the list of arguments itself.
         let mut value = Buffer::take();
-        serializer::encode(cx, FIRST + 1, &mut value, &Config::DEFAULT)?;
+        serializer::encode(cx, FIRST + 1, &mut value, &serializer::msgpack_config())?;
         if !is_array(&value) {
             return Err(client_error!(ER_TUPLE_NOT_ARRAY));
         }

@@ -66,7 +66,7 @@ function module.wait(future, timeout, on_push, context)
         local left = deadline - clock()
         if left <= 0 then
             state.forget(state.sync)
-            local err = box.error.new(box.error.TIMEOUT)
+            local err = state.transport.timed_out()
             finish(future, nil, err)
             return nil, err
         end
@@ -111,7 +111,7 @@ function Future:wait_result(timeout)
     while not state.is_done do
         local left = deadline - clock()
         if left <= 0 then
-            return nil, box.error.new(box.error.TIMEOUT)
+            return nil, state.transport.timed_out()
         end
         state.changed:wait(left)
         fiber.testcancel()
@@ -148,7 +148,7 @@ local function step(param, position)
         end
         local left = deadline - clock()
         if left <= 0 then
-            return box.NULL, box.error.new(box.error.TIMEOUT)
+            return box.NULL, state.transport.timed_out()
         end
         state.changed:wait(left)
         fiber.testcancel()

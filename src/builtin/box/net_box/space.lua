@@ -19,10 +19,9 @@ local check = box.internal.check
 local module = {}
 
 local function nothing_or(value)
-    if value == nil then
-        return nil
+    if value ~= nil then
+        return value
     end
-    return value
 end
 
 local function is_empty(key)

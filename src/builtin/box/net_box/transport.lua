@@ -41,6 +41,9 @@ Transport.__index = Transport
 
 local module = {KIND = KIND, native = native}
 
+-- Readers that are called for each push as well: those that fill buffers of users.
+module.takes_pushes = setmetatable({}, {__mode = 'k'})
+
 -- `events` are functions called with the owner: state_changed(state, err), handshake(greeting),
 -- schema(version, tables), event(key, value).
 function module.new(owner, address, options, events)
@@ -96,16 +99,25 @@ function Transport:check_not_trigger(level)
     end
 end
 
+Transport.timed_out = native.timed_out
+
+-- Why no request can be sent now; nil: it can.
+function Transport:refusal()
+    if self.io ~= nil and (self.state == 'active' or self.state == 'fetch_schema') then
+        return nil
+    end
+    return self.last_error or native.fail(
+        ('Connection is not established, state is "%s"'):format(self.state))
+end
+
 -- Sends a request; returns its future. `read` makes its value of the packet that answers it.
 function Transport:request(kind, stream, read, ...)
-    local is_open = self.io ~= nil and (self.state == 'active' or self.state == 'fetch_schema')
+    local refusal = self:refusal()
     local sync = next_sync(self)
     self.forget = self.forget or forgetter(self)
     local future = futures.new(sync, self.forget, self)
-    if not is_open then
-        local err = self.last_error or native.fail(
-            ('Connection is not established, state is "%s"'):format(self.state))
-        futures.fail(future, err)
+    if refusal ~= nil then
+        futures.fail(future, refusal)
         return future
     end
     native.send(self.io, kind, sync, stream, ...)
@@ -133,6 +145,14 @@ local function fail_all(self, err)
     end
 end
 
+local function as_error(err)
+    return box.error.is(err) and err or native.fail(tostring(err))
+end
+
+local function first_value(_, io)
+    return (native.read_values(io))[1]
+end
+
 -- Hands the packet that was received to whom it is for.
 local function dispatch(self, kind, sync)
     if kind == KIND.EVENT then
@@ -143,7 +163,8 @@ local function dispatch(self, kind, sync)
         return
     elseif kind == KIND.CHUNK then
         if request then
-            futures.push(request.future, (native.read_values(self.io))[1])
+            local read = module.takes_pushes[request.read] and request.read or first_value
+            futures.push(request.future, (read(native, self.io)))
         end
         return
     end
@@ -158,7 +179,7 @@ local function dispatch(self, kind, sync)
     if is_done and err == nil then
         futures.complete(request.future, value)
     else
-        futures.fail(request.future, is_done and err or value)
+        futures.fail(request.future, as_error(is_done and err or value))
     end
 end
 
@@ -278,10 +299,6 @@ local function serve(self)
             set_state(self, 'active')
         end
     end
-end
-
-local function as_error(err)
-    return box.error.is(err) and err or native.fail(tostring(err))
 end
 
 local function run(self)
