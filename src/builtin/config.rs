@@ -333,6 +333,51 @@ fn lua_config_jsonschema(cx: Context<'_>) -> Result<usize> {
     Ok(1)
 }
 
+/// What the schemas of applications need of ours: units, and how they are shown in JSON Schema.
+pub(super) fn open_schema(cx: Context<'_>) -> Result<()> {
+    Module::new(cx)
+        .function("parse_byte_size", lua_config_parse_byte_size)
+        .function("parse_duration", lua_config_parse_duration);
+    for (name, pattern) in [
+        ("byte_size_pattern", config::BYTES_PATTERN),
+        ("duration_pattern", config::SECONDS_PATTERN),
+    ] {
+        cx.push_bytes(pattern);
+        cx.raw_set_field(-2, name);
+    }
+    Ok(())
+}
+
+fn lua_config_parse_byte_size(cx: Context<'_>) -> Result<usize> {
+    unit(cx, config::parse_byte_size)
+}
+
+fn lua_config_parse_duration(cx: Context<'_>) -> Result<usize> {
+    unit(cx, config::parse_duration)
+}
+
+/// The number that a number or a text with a unit means, or nil and what is wrong with it.
+fn unit(cx: Context<'_>, parse: fn(&Value) -> Result<Value, String>) -> Result<usize> {
+    let value = match cx.kind(1) {
+        Kind::Number => Value::from(cx.check_number(1)?),
+        Kind::String => Value::from(cx.check_text(1)?),
+        Kind::Boolean => Value::from(cx.boolean(1)),
+        Kind::Table => Value::Map(Map::default()),
+        _ => cx.integer(1).map_or(Value::Null, Value::from),
+    };
+    match parse(&value) {
+        Ok(number) => {
+            push(cx, &number)?;
+            Ok(1)
+        }
+        Err(message) => {
+            cx.push_nil();
+            cx.push_bytes(message);
+            Ok(2)
+        }
+    }
+}
+
 /// `evaluate(version predicate)`: whether it is true, or nil and what is wrong with it.
 fn lua_config_evaluate(cx: Context<'_>) -> Result<usize> {
     let predicate = match cx.kind(1) {

@@ -57,6 +57,7 @@ static MODULES: &[Builtin] = modules! {
     "decimal": Some(decimal::open), Some(include_str!("decimal.lua"));
     "digest": Some(digest::open), Some(include_str!("digest.lua"));
     "errno": Some(errno::open), Some(include_str!("errno.lua"));
+    "experimental.config.utils.schema": None, Some(include_str!("config_schema.lua"));
     "experimental.connpool": None, Some(include_str!("box/connpool.lua"));
     "fiber": Some(fiber::open), Some(include_str!("fiber.lua"));
     "fio": Some(fio::open), Some(include_str!("fio.lua"));
@@ -68,6 +69,8 @@ static MODULES: &[Builtin] = modules! {
     "internal.config_credentials": None, Some(include_str!("config_credentials.lua"));
     "internal.config_metadata": None, Some(include_str!("config_metadata.lua"));
     "internal.config_roles": None, Some(include_str!("config_roles.lua"));
+    "internal.config_schema_kinds": Some(config::open_schema), Some(include_str!("config_schema_kinds.lua"));
+    "internal.config_schema_variable": None, Some(include_str!("config_schema_variable.lua"));
     "internal.console_output": None, Some(include_str!("console_output.lua"));
     "internal.debug": None, Some(include_str!("debug.lua"));
     "internal.env": None, Some(include_str!("env.lua"));

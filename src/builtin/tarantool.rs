@@ -96,10 +96,6 @@ fn push_parsed(cx: Context<'_>, text: &str, base: i64) {
             Err(_) => cx.push_nil(),
         },
         Ok(value) => cx.push_uint64(value),
-        Err(_) if base == 10 => match text.parse::<f64>() {
-            Ok(value) => cx.push_number(value),
-            Err(_) => cx.push_nil(),
-        },
         Err(_) => cx.push_nil(),
     }
 }

@@ -8,9 +8,11 @@ use serde_json::{Map, Value as Json, json};
 use super::schema::{self, Kind, Node, Unit};
 use super::value::Value;
 
-const BYTES_PATTERN: &str = "^(?:\\d+(?:\\.\\d*)?|\\.\\d+)\\s*\
+/// What sizes with units look like.
+pub const BYTES_PATTERN: &str = "^(?:\\d+(?:\\.\\d*)?|\\.\\d+)\\s*\
      (?:[Bb]|[Kk][Ii][Bb]|[Mm][Ii][Bb]|[Gg][Ii][Bb]|[Tt][Ii][Bb]|[Pp][Ii][Bb])?$";
-const SECONDS_PATTERN: &str = "^(?:\\d+(?:\\.\\d*)?|\\.\\d+)\\s*(?:ms|s|m|h|d|w|M|y)?$";
+/// What durations with units look like.
+pub const SECONDS_PATTERN: &str = "^(?:\\d+(?:\\.\\d*)?|\\.\\d+)\\s*(?:ms|s|m|h|d|w|M|y)?$";
 
 /// The JSON Schema of a configuration file.
 pub fn jsonschema() -> Json {

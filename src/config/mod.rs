@@ -40,10 +40,11 @@ pub use credentials::{Credentials, Grantee, Privilege};
 pub use difference::{BoxCfgChanges, Change, Difference};
 pub use expression::evaluate as evaluate_version_predicate;
 pub use instance::{AdvertiseType, Configuration, UriOptions};
-pub use jsonschema::jsonschema;
+pub use jsonschema::{BYTES_PATTERN, SECONDS_PATTERN, jsonschema};
 pub use load::{World, instance_names, load, load_cluster};
 pub use problem::{Position, Problem, Problems, Step, path_text};
 #[cfg(test)]
 mod tests;
 
+pub use unit::{parse_byte_size, parse_duration};
 pub use value::{Map, Value, number_text};
