@@ -8,7 +8,7 @@ local tap = require('tap')
 box.cfg{listen = '127.0.0.1:0'}
 
 local test = tap.test('net_box')
-test:plan(149)
+test:plan(150)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -190,6 +190,8 @@ test:ok(connection:ping(), 'others are served meanwhile')
 gate:broadcast()
 test:is_deeply(future:wait_result(60), {'woken'}, 'but at the end')
 test:is_deeply(future:result(), {'woken'}, 'and again')
+future.mine = 5
+test:is(msgpack.decode(msgpack.encode(future)).mine, 5, 'a future shows what users keep in it')
 future = connection:call('none', {}, {is_async = true})
 test:is(tostring(select(2, future:wait_result(60))), "Procedure 'none' is not defined",
     'a future of an error')

@@ -14,7 +14,16 @@ local Future = {}
 local future_mt = {
     __index = Future,
     __tostring = function() return 'net.box.request' end,
-    __serialize = function(self) return {sync = self._state.sync} end,
+    -- What users keep in it.
+    __serialize = function(self)
+        local fields = {}
+        for name, value in pairs(self) do
+            if name ~= '_state' then
+                fields[name] = value
+            end
+        end
+        return fields
+    end,
 }
 
 local module = {}

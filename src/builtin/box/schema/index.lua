@@ -137,6 +137,7 @@ index.create = check.atomic(function(space_id, name, options)
         id = id, name = name, space_id = space_id, space_name = space.name, format = format,
         parts = list,
     }, 2)
+    space_sequence.detach(change)
     box.space[box.schema.INDEX_ID]:insert{space_id, id, name, options.type, kept, list}
     space_sequence.commit(change)
     if kept.func ~= nil then
@@ -224,6 +225,7 @@ index.alter = check.atomic(function(space_id, index_id, options)
         id = id, name = name, space_id = space_id, space_name = space.name, format = format,
         parts = list,
     }, 2)
+    space_sequence.detach(change)
     _index:replace{space_id, id, name, options.type or row.type, kept, list}
     if kept.func ~= nil then
         box.space[box.schema.FUNC_INDEX_ID]:insert{space_id, id, kept.func}

@@ -124,6 +124,13 @@ function space_sequence.prepare(option, target, level)
     return {space_id = target.space_id, old = old, new = new}
 end
 
+-- Before the index is altered: the sequence it had need not suit the new parts.
+function space_sequence.detach(change)
+    if change ~= nil and change.old ~= nil then
+        box.space[box.schema.SPACE_SEQUENCE_ID]:delete(change.space_id)
+    end
+end
+
 -- After the index was made or altered.
 function space_sequence.commit(change)
     if change == nil then
@@ -131,9 +138,6 @@ function space_sequence.commit(change)
     end
     local _space_sequence = box.space[box.schema.SPACE_SEQUENCE_ID]
     local old, new = change.old, change.new
-    if old ~= nil then
-        _space_sequence:delete(change.space_id)
-    end
     if new ~= nil then
         _space_sequence:insert{
             change.space_id, new.id, new.is_generated, new.field, new.path or '',
