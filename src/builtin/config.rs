@@ -360,10 +360,7 @@ fn lua_config_parse_duration(cx: Context<'_>) -> Result<usize> {
 fn unit(cx: Context<'_>, parse: fn(&Value) -> Result<Value, String>) -> Result<usize> {
     let value = match cx.kind(1) {
         Kind::Number => Value::from(cx.check_number(1)?),
-        Kind::String => Value::from(cx.check_text(1)?),
-        Kind::Boolean => Value::from(cx.boolean(1)),
-        Kind::Table => Value::Map(Map::default()),
-        _ => cx.integer(1).map_or(Value::Null, Value::from),
+        _ => Value::from(cx.check_text(1)?),
     };
     match parse(&value) {
         Ok(number) => {

@@ -67,6 +67,11 @@ end
 
 -- The number that text with a unit means: nil and why not if it means none.
 local function with_unit(schema, data)
+    if type(data) ~= 'number' and type(data) ~= 'string' then
+        local what = schema.byte_size and 'byte size' or 'duration'
+        return nil, ('Expected %s as number or string with optional %s suffix, got %s'):format(what,
+            what, type(data))
+    end
     local parse = schema.byte_size and native.parse_byte_size or native.parse_duration
     return parse(data)
 end

@@ -226,13 +226,7 @@ fn lua_fiber_csw(cx: Context<'_>) -> Result<usize> {
 
 /// Cancelling itself fails at once, as every later wait would.
 fn lua_fiber_cancel(cx: Context<'_>) -> Result<usize> {
-    if cx.kind(1) == Kind::None {
-        fiber::current().cancel();
-        fiber::test_cancel()?;
-        return Ok(0);
-    }
-    // Cancelling a dead fiber is not an error.
-    let Some(target) = fiber_id(cx, 1).ok_or_else(dead).map(fiber::find)? else { return Ok(0) };
+    let target = fiber_at(cx, 1)?;
     target.cancel();
     if target.same(&fiber::current()) {
         fiber::test_cancel()?;

@@ -2,7 +2,7 @@
 local tap = require('tap')
 
 local test = tap.test('language')
-test:plan(8)
+test:plan(9)
 
 test:test('string', function(t)
     t:plan(18)
@@ -97,6 +97,14 @@ test:test('strict', function(t)
     strict.off()
     t:is(rawget(_G, 'new_global'), nil, 'nothing was assigned')
     t:ok(pcall(function() return no_such_global end), 'off')
+end)
+
+test:test('dead fibers', function(t)
+    t:plan(2)
+    local fiber = require('fiber')
+    local gone = fiber.create(function() end)
+    t:is(select(2, pcall(fiber.cancel, gone)).message, 'the fiber is dead', 'cannot be cancelled')
+    t:is(select(2, pcall(fiber.kill, 999999)).message, 'the fiber is dead', 'nor those never born')
 end)
 
 test:test('os', function(t)

@@ -351,7 +351,7 @@ function Transport:stop()
     self.state, self.last_error = 'closed', err
     fail_all(self, err)
     pcall(notify, self, 'state_changed', 'closed', err)
-    if self.fiber ~= nil and self.fiber ~= fiber.self() then
+    if self.fiber ~= nil and self.fiber ~= fiber.self() and self.fiber:status() ~= 'dead' then
         self.fiber:cancel()
     end
 end
