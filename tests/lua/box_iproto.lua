@@ -5,7 +5,7 @@ local tap = require('tap')
 local trigger = require('trigger')
 
 local test = tap.test('box_iproto')
-test:plan(43)
+test:plan(44)
 
 local function message(run, ...)
     local ok, err = pcall(run, ...)
@@ -116,6 +116,9 @@ box.iproto.override('join', nil)
 box.iproto.override('ping', function() return box.NULL end)
 test:is(connection:ping(), false, 'an answer is a boolean')
 box.iproto.override('ping', nil)
+trigger.set('box.iproto.override.pinG', 'mine', function() return box.NULL end)
+test:is(connection:ping(), true, 'a name in capitals is none')
+trigger.del('box.iproto.override.pinG', 'mine')
 test:is(box.iproto.encode_packet({0}), '\206\0\0\0\2\145\0', 'an array is sent as one')
 
 -- Sending.

@@ -209,10 +209,21 @@ end
 local function type_of(event)
     local rest = event:sub(#PREFIX + 1)
     local number = tonumber(rest:match('^%[(-?%d+)%]$'))
-    if number == nil and rest:sub(1, 1) == '.' then
+    -- Names of types are written in small letters here.
+    if number == nil and rest:sub(1, 1) == '.' and rest == rest:lower() then
         number = iproto.type[rest:sub(2):upper()]
     end
     return number
+end
+
+-- Events whose handlers never run: who sets one is told once.
+local told = {}
+
+local function tell(event, ...)
+    if not told[event] then
+        told[event] = true
+        log.error(...)
+    end
 end
 
 -- Types to the events that hold handlers for them: by number, and by name.
@@ -229,13 +240,18 @@ end
 local function update()
     local types = {}
     for event in pairs(trigger.info()) do
-        if event:sub(1, #PREFIX) == PREFIX then
+        local rest = event:sub(1, #PREFIX) == PREFIX and event:sub(#PREFIX + 1) or ''
+        if rest:find('^[.%[]') then
             local number = type_of(event)
             local name = NOT_OVERRIDABLE[number]
             if name ~= nil then
-                log.error("IPROTO request handler overriding does not support `%s' request type", name)
+                tell(event, "IPROTO request handler overriding does not support `%s' request type",
+                    name)
             elseif number ~= nil then
                 types[#types + 1] = number
+            else
+                tell(event, "The event `%s' is in IPROTO override namespace, but `%s' is not a "
+                    .. 'valid request type', event, (rest:gsub('^%.', '')))
             end
         end
     end
