@@ -29,6 +29,7 @@ impl Database {
         let (activity, usage) = (engine.activity(), engine.usage());
         let store = engine.store().statistics();
         let work = engine.store().work();
+        let traffic = work.traffic;
         let trees = engine.store().generations();
         let data = trees.iter().map(|tree| tree.disk_size()).sum();
         let pinned: Vec<_> = trees.iter().map(|tree| tree.pinned_sizes()).collect();
@@ -46,11 +47,14 @@ impl Database {
             ("memory.bloom_filter", pinned.iter().map(|(_, filters)| filters).sum()),
             ("disk.data", data),
             ("scheduler.tasks_inprogress", work.active),
-            ("scheduler.tasks_completed", work.completed),
-            ("scheduler.compaction_time", work.compaction_time.as_secs()),
+            ("scheduler.tasks_completed", traffic.dump_count + traffic.merge_count),
             ("scheduler.dump_queue", work.waiting_flushes),
-            ("scheduler.dump_count", work.dump_count),
-            ("scheduler.dump_input", work.dump_size),
+            ("scheduler.dump_count", traffic.dump_count),
+            ("scheduler.dump_input", traffic.dump_input),
+            ("scheduler.dump_output", traffic.dump_output.bytes),
+            ("scheduler.compaction_time", traffic.merge_time.as_secs()),
+            ("scheduler.compaction_input", traffic.merge_input.bytes),
+            ("scheduler.compaction_output", traffic.merge_output.bytes),
             ("regulator.blocked_writers", self.vinyl.waiting.get()),
             ("quota.used", store.memory_used),
             ("quota.limit", store.memory_limit),
@@ -64,6 +68,7 @@ impl Database {
         let store = engine.store().measure(index.generation());
         let (changes, change_bytes) = index.overlay_size();
         let counters = index.counters();
+        let traffic = index.generation().traffic();
         let mut found = figures(vec![
             ("rows", store.disk_rows + store.memory_rows + changes),
             ("bytes", store.disk_size + store.memory_size + change_bytes),
@@ -83,6 +88,19 @@ impl Database {
             ("disk.index_size", store.page_index_size),
             ("disk.bloom_size", store.filter_size),
             ("disk.statement.deletes", store.disk_tombstones),
+            ("disk.dump.count", traffic.dump_count),
+            ("disk.dump.input.bytes", traffic.dump_input),
+            ("disk.dump.output.rows", traffic.dump_output.rows),
+            ("disk.dump.output.bytes", traffic.dump_output.bytes),
+            ("disk.dump.output.pages", traffic.dump_output.pages),
+            ("disk.compaction.count", traffic.merge_count),
+            ("disk.compaction.time", traffic.merge_time.as_secs()),
+            ("disk.compaction.input.rows", traffic.merge_input.rows),
+            ("disk.compaction.input.bytes", traffic.merge_input.bytes),
+            ("disk.compaction.input.pages", traffic.merge_input.pages),
+            ("disk.compaction.output.rows", traffic.merge_output.rows),
+            ("disk.compaction.output.bytes", traffic.merge_output.bytes),
+            ("disk.compaction.output.pages", traffic.merge_output.pages),
             ("range_count", store.table_count),
             ("run_count", store.run_count),
         ]);
@@ -112,6 +130,7 @@ impl Database {
         self.statistics().reset();
         if let Some(engine) = self.find_vinyl() {
             engine.activity().reset();
+            engine.store().reset_traffic();
         }
         for space in self.schema().spaces() {
             for index in space.indexes().iter().filter_map(|index| index.vinyl()) {

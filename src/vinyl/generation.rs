@@ -17,11 +17,12 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fjall::{AbstractTree, Keyspace};
 
 use super::options::{IndexOptions, Merging};
+use super::traffic::{Inventory, Traffic};
 
 /// First byte of a generation's key in `meta`.
 pub(super) const RECORD_PREFIX: u8 = b'g';
@@ -40,6 +41,13 @@ pub struct Generation {
     dropped: AtomicI64,
     merging: Merging,
     keyspace: Mutex<Option<Keyspace>>,
+    accounts: Mutex<Accounts>,
+}
+
+#[derive(Default)]
+struct Accounts {
+    inventory: Inventory,
+    traffic: Traffic,
 }
 
 impl Generation {
@@ -52,6 +60,7 @@ impl Generation {
             dropped: AtomicI64::new(NONE),
             merging,
             keyspace: Mutex::default(),
+            accounts: Mutex::default(),
         }
     }
 
@@ -102,6 +111,29 @@ impl Generation {
     /// Bytes of its files.
     pub fn disk_size(&self) -> u64 {
         self.tree().map_or(0, |tree| tree.disk_space())
+    }
+
+    /// What was written and merged since it was opened, or since [`Generation::reset_traffic`].
+    pub fn traffic(&self) -> Traffic {
+        self.lock_accounts().traffic
+    }
+
+    /// Starts counting over.
+    pub fn reset_traffic(&self) {
+        self.lock_accounts().traffic = Traffic::default();
+    }
+
+    /// Counts what was written and merged since the last look, and this; returns both together.
+    pub(super) fn count(&self, tree: &Keyspace, noted: Traffic) -> Traffic {
+        let mut accounts = self.lock_accounts();
+        let mut traffic = accounts.inventory.look(tree);
+        traffic += noted;
+        accounts.traffic += traffic;
+        traffic
+    }
+
+    fn lock_accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tree, once it is made and until the store is closed.

@@ -24,6 +24,7 @@ use fjall::{AbstractTree, Keyspace};
 
 use super::error::failed;
 use super::generation::Generation;
+use super::traffic::Traffic;
 use super::writer::Shared;
 use crate::base::{Error, Result};
 use crate::client_error;
@@ -42,9 +43,8 @@ pub(super) struct Merges {
     woken: Condvar,
     /// Threads that are looking or merging.
     pub active: AtomicU64,
-    /// Merges done, and how long they took in microseconds.
-    pub completed: AtomicU64,
-    pub time: AtomicU64,
+    /// What all trees have written and merged.
+    traffic: Mutex<Traffic>,
 }
 
 #[derive(Default)]
@@ -57,6 +57,43 @@ struct Queue {
 impl Merges {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        *self.lock_traffic()
+    }
+
+    /// Starts counting over.
+    pub fn reset_traffic(&self) {
+        *self.lock_traffic() = Traffic::default();
+    }
+
+    /// Counts what a tree has written and merged, and this.
+    pub fn count(&self, generation: &Generation, tree: &Keyspace, noted: Traffic) {
+        let traffic = generation.count(tree, noted);
+        *self.lock_traffic() += traffic;
+    }
+
+    /// Counts what `merge` does to a tree, if it says that it did something.
+    pub fn measure(
+        &self,
+        generation: &Generation,
+        tree: &Keyspace,
+        merge: impl FnOnce() -> fjall::Result<bool>,
+    ) -> fjall::Result<bool> {
+        self.count(generation, tree, Traffic::default());
+        let start = Instant::now();
+        let is_merged = merge()?;
+        if is_merged {
+            let (merge_count, merge_time) = (1, start.elapsed());
+            let noted = Traffic { merge_count, merge_time, ..Traffic::default() };
+            self.count(generation, tree, noted);
+        }
+        Ok(is_merged)
+    }
+
+    fn lock_traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has a tree looked at, by all threads that have time: there may be work for several.
@@ -175,15 +212,10 @@ fn merge(shared: &Shared, generation: &Generation) -> Result<()> {
 /// Merges some tables if the strategy says so; whether it did.
 fn step(shared: &Shared, generation: &Generation, tree: &Keyspace) -> fjall::Result<bool> {
     let before = tree.tree.current_version().id();
-    let start = Instant::now();
-    // What is older than the oldest snapshot needs no former versions.
-    let threshold = shared.database.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
-    tree.tree.compact(generation.merging().strategy(), threshold)?;
-    let is_merged = tree.tree.current_version().id() != before;
-    if is_merged {
-        let elapsed = start.elapsed().as_micros() as u64;
-        shared.merges.time.fetch_add(elapsed, Ordering::Relaxed);
-        shared.merges.completed.fetch_add(1, Ordering::Relaxed);
-    }
-    Ok(is_merged)
+    shared.merges.measure(generation, tree, || {
+        // What is older than the oldest snapshot needs no former versions.
+        let threshold = shared.database.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
+        tree.tree.compact(generation.merging().strategy(), threshold)?;
+        Ok(tree.tree.current_version().id() != before)
+    })
 }

@@ -56,6 +56,7 @@ mod reader;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod transaction;
 mod upsert;
 mod writer;
@@ -71,6 +72,7 @@ pub use key::Range;
 pub use latency::Latency;
 pub use options::{IndexOptions, Options};
 pub use store::{Measure, Row, Snapshot, Statistics, Store, Work};
+pub use traffic::{Amount, Traffic};
 pub use transaction::{Transaction, Visibility};
 pub use upsert::{Resolve, Upsert};
 pub use writer::{Change, Position, Write};

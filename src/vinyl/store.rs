@@ -26,6 +26,7 @@ use super::generation::{Generation, RECORD_PREFIX, Record};
 use super::merger::Mergers;
 use super::options::{IndexOptions, Options};
 use super::reader::Readers;
+use super::traffic::Traffic;
 use super::writer::{Command, Position, Shared, VCLOCK_KEY, Write, Writer};
 use super::{Bytes, Change, Range, key};
 use crate::base::{Error, Result};
@@ -40,18 +41,12 @@ const ROOM_NAP: Duration = Duration::from_millis(1);
 /// What the threads that write tables do.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
-    /// Compactions under way.
+    /// Merges under way.
     pub active: u64,
-    /// Compactions done.
-    pub completed: u64,
-    /// How long they took.
-    pub compaction_time: Duration,
     /// Tables of memory that wait to be written.
     pub waiting_flushes: u64,
-    /// Tables of memory that were handed over to be written.
-    pub dump_count: u64,
-    /// Their bytes.
-    pub dump_size: u64,
+    /// What was done.
+    pub traffic: Traffic,
 }
 
 /// How far the threads that write tables of memory give way: who waits for them waits for the quota.
@@ -564,12 +559,15 @@ impl Store {
         let (database, merges) = (&self.shared.database, &self.shared.merges);
         Work {
             active: merges.active.load(Ordering::Relaxed),
-            completed: merges.completed.load(Ordering::Relaxed),
-            compaction_time: Duration::from_micros(merges.time.load(Ordering::Relaxed)),
             waiting_flushes: database.outstanding_flushes() as u64,
-            dump_count: self.shared.dump_count.load(Ordering::Relaxed),
-            dump_size: self.shared.dump_size.load(Ordering::Relaxed),
+            traffic: merges.traffic(),
         }
+    }
+
+    /// Counts what is written and merged from now on.
+    pub fn reset_traffic(&self) {
+        self.shared.merges.reset_traffic();
+        self.generations().iter().for_each(|generation| generation.reset_traffic());
     }
 
     /// What a tree takes on disk and in memory. Yields: other threads may hold the tree.
@@ -605,8 +603,12 @@ impl Store {
         let compacted = tree.clone();
         fiber::blocking(move || {
             shared.flush(&generation, &compacted)?;
-            compacted.major_compact()
+            shared.merges.measure(&generation, &compacted, || {
+                compacted.major_compact()?;
+                Ok(true)
+            })
         })
+        .map(drop)
         .map_err(|error| failed(tree.path(), &error))
     }
 

@@ -25,6 +25,7 @@ use super::error::failed;
 use super::generation::{Generation, RECORD_SIZE};
 use super::merger::Merges;
 use super::options::IndexOptions;
+use super::traffic::Traffic;
 use super::{Bytes, Upsert};
 use crate::base::{Error, Result};
 use crate::client_error;
@@ -147,9 +148,6 @@ pub(super) struct Shared {
     /// Generations whose memory tables may be rotated.
     pub generations: Mutex<HashMap<u64, Arc<Generation>>>,
     pub merges: Merges,
-    /// Tables of memory that were handed over to be written, and their bytes.
-    pub dump_count: AtomicU64,
-    pub dump_size: AtomicU64,
     /// Deleted generations that somebody still reads: tx must not be the last one.
     dying: Mutex<Vec<Arc<Generation>>>,
 }
@@ -169,8 +167,6 @@ impl Shared {
             memory: AtomicU64::new(memory),
             generations: Mutex::default(),
             merges: Merges::default(),
-            dump_count: AtomicU64::new(0),
-            dump_size: AtomicU64::new(0),
             dying: Mutex::default(),
         }
     }
@@ -229,8 +225,8 @@ impl Shared {
     ) -> fjall::Result<()> {
         if keyspace.rotate_memtable()? {
             self.merges.push(generation);
-            self.dump_count.fetch_add(1, Ordering::Relaxed);
-            self.dump_size.fetch_add(size, Ordering::Relaxed);
+            let noted = Traffic { dump_count: 1, dump_input: size, ..Traffic::default() };
+            self.merges.count(generation, keyspace, noted);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ local tap = require('tap')
 
 box.cfg{log_level = 3, vinyl_cache = 0}
 local test = tap.test('vinyl_figures')
-test:plan(18)
+test:plan(23)
 
 -- Deferred deletes: who passes a stale row over has it deleted.
 local space = box.schema.space.create('space', {engine = 'vinyl', defer_deletes = true})
@@ -70,10 +70,17 @@ test:is(skipped(), before, 'so do those that a compaction meets')
 -- Figures.
 local stat = value:stat()
 test:ok(stat.latency.p50 > 0 and stat.latency.p50 <= stat.latency.p99, 'latency of reads')
+test:is(stat.disk.compaction.count, 1, 'a compaction')
+test:ok(stat.disk.compaction.input.rows >= stat.disk.compaction.output.rows, 'makes no rows')
+test:ok(stat.disk.dump.count > 0 and stat.disk.dump.output.bytes > 0, 'tables that were written')
+local scheduler = box.stat.vinyl().scheduler
+test:ok(scheduler.dump_count >= stat.disk.dump.count, 'all of an instance')
+test:ok(scheduler.dump_input > 0 and scheduler.dump_output > 0, 'their bytes')
 box.stat.reset()
 test:is(value:stat().latency.p99, 0, 'starts over')
+test:is(value:stat().disk.compaction.count, 0, 'and so do compactions')
 stat = box.stat.vinyl()
-test:ok(stat.scheduler.dump_count > 0 and stat.scheduler.dump_input > 0, 'tables that were written')
+test:is(stat.scheduler.dump_count, 0, 'and tables that were written')
 test:ok(stat.memory.page_index > 0 and stat.memory.bloom_filter > 0, 'what stays in memory of them')
 local bytes = space:bsize()
 test:ok(bytes > 0 and value:bsize() > 0, 'bytes of a space and of an index')
