@@ -131,7 +131,10 @@ impl Database {
             _ => None,
         };
         let generation = match found {
-            Some(found) => found,
+            Some(found) => {
+                found.set_options(&definition.vinyl);
+                found
+            }
             None => store.create(space_id, id, &definition.vinyl)?,
         };
         Ok(vinyl::Index::new(generation, definition.cmp_def.clone()))

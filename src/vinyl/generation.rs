@@ -9,8 +9,7 @@
 //!
 //! # Layout
 //! A record of the tree `meta`: the key is `g` and the number, big endian; the value the space's id,
-//! the index's id, the LSNs of creation and drop (-1 where there is none), little endian, and how its
-//! tables are merged; without that, as they are by default.
+//! the index's id, the LSNs of creation and drop (-1 where there is none), little endian.
 //!
 //! # Yields
 //! never
@@ -27,9 +26,6 @@ use super::traffic::{Inventory, Traffic};
 /// First byte of a generation's key in `meta`.
 pub(super) const RECORD_PREFIX: u8 = b'g';
 
-/// Bytes of a record.
-pub(super) const RECORD_SIZE: usize = 24 + Merging::SIZE;
-
 const NONE: i64 = -1;
 
 /// One tree of an index.
@@ -39,7 +35,7 @@ pub struct Generation {
     index_id: u32,
     created: AtomicI64,
     dropped: AtomicI64,
-    merging: Merging,
+    merging: Mutex<Merging>,
     keyspace: Mutex<Option<Keyspace>>,
     accounts: Mutex<Accounts>,
 }
@@ -51,14 +47,14 @@ struct Accounts {
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, space_id: u32, index_id: u32, merging: Merging) -> Generation {
+    pub(super) fn new(number: u64, space_id: u32, index_id: u32) -> Generation {
         Generation {
             number,
             space_id,
             index_id,
             created: AtomicI64::new(NONE),
             dropped: AtomicI64::new(NONE),
-            merging,
+            merging: Mutex::new(IndexOptions::default().merging()),
             keyspace: Mutex::default(),
             accounts: Mutex::default(),
         }
@@ -123,13 +119,17 @@ impl Generation {
         self.lock_accounts().traffic = Traffic::default();
     }
 
-    /// Counts what was written and merged since the last look, and this; returns both together.
-    pub(super) fn count(&self, tree: &Keyspace, noted: Traffic) -> Traffic {
+    /// Counts what was written and merged since the last look; returns it.
+    pub(super) fn count(&self, tree: &Keyspace) -> Traffic {
         let mut accounts = self.lock_accounts();
-        let mut traffic = accounts.inventory.look(tree);
-        traffic += noted;
+        let traffic = accounts.inventory.look(tree);
         accounts.traffic += traffic;
         traffic
+    }
+
+    /// Counts this.
+    pub(super) fn note(&self, traffic: Traffic) {
+        self.lock_accounts().traffic += traffic;
     }
 
     fn lock_accounts(&self) -> MutexGuard<'_, Accounts> {
@@ -150,8 +150,14 @@ impl Generation {
         drop(old);
     }
 
-    pub(super) fn merging(&self) -> &Merging {
-        &self.merging
+    pub(super) fn merging(&self) -> Merging {
+        *self.merging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has its tables merged as these options say from now on; the other ones are those that it was
+    /// made with.
+    pub fn set_options(&self, options: &IndexOptions) {
+        *self.merging.lock().unwrap_or_else(PoisonError::into_inner) = options.merging();
     }
 
     /// The name of the tree.
@@ -177,13 +183,12 @@ impl Generation {
         record_key(self.number)
     }
 
-    pub(super) fn encode(&self) -> [u8; RECORD_SIZE] {
-        let mut record = [0; RECORD_SIZE];
+    pub(super) fn encode(&self) -> [u8; 24] {
+        let mut record = [0; 24];
         record[..4].copy_from_slice(&self.space_id.to_le_bytes());
         record[4..8].copy_from_slice(&self.index_id.to_le_bytes());
         record[8..16].copy_from_slice(&self.created.load(Ordering::Relaxed).to_le_bytes());
-        record[16..24].copy_from_slice(&self.dropped.load(Ordering::Relaxed).to_le_bytes());
-        record[24..].copy_from_slice(&self.merging.encode());
+        record[16..].copy_from_slice(&self.dropped.load(Ordering::Relaxed).to_le_bytes());
         record
     }
 }
@@ -207,7 +212,6 @@ pub(super) struct Record {
     pub index_id: u32,
     pub created: Option<i64>,
     pub dropped: Option<i64>,
-    pub merging: Merging,
 }
 
 impl Record {
@@ -215,20 +219,14 @@ impl Record {
         let (&RECORD_PREFIX, number) = key.split_first()? else { return None };
         let (space_id, rest) = value.split_first_chunk()?;
         let (index_id, rest) = rest.split_first_chunk()?;
-        let (created, rest) = rest.split_first_chunk()?;
-        let (dropped, merging) = rest.split_first_chunk()?;
-        let merging = match merging {
-            [] => IndexOptions::default().merging(),
-            bytes => Merging::decode(bytes.try_into().ok()?),
-        };
+        let (created, dropped) = rest.split_first_chunk()?;
         let lsn = |bytes| Some(i64::from_le_bytes(bytes)).filter(|&lsn| lsn != NONE);
         Some(Record {
             number: u64::from_be_bytes(number.try_into().ok()?),
             space_id: u32::from_le_bytes(*space_id),
             index_id: u32::from_le_bytes(*index_id),
             created: lsn(*created),
-            dropped: lsn(*dropped),
-            merging,
+            dropped: lsn(dropped.try_into().ok()?),
         })
     }
 

@@ -34,7 +34,7 @@ const WRITE_NAP: Duration = Duration::from_millis(5);
 
 /// How far these threads give way: who waits for them waits for the quota. Not as far as they can:
 /// tables would pile up unmerged, and what reads the disk would read all of them.
-const NICE: i32 = 5;
+const NICE: i32 = 10;
 
 /// What is to be merged, and what was.
 #[derive(Default)]
@@ -68,28 +68,29 @@ impl Merges {
         *self.lock_traffic() = Traffic::default();
     }
 
-    /// Counts what a tree has written and merged, and this.
-    pub fn count(&self, generation: &Generation, tree: &Keyspace, noted: Traffic) {
-        let traffic = generation.count(tree, noted);
+    /// Counts this of a tree.
+    pub fn note(&self, generation: &Generation, traffic: Traffic) {
+        generation.note(traffic);
         *self.lock_traffic() += traffic;
     }
 
-    /// Counts what `merge` does to a tree, if it says that it did something.
+    /// Counts what `merge` does to a tree.
     pub fn measure(
         &self,
         generation: &Generation,
         tree: &Keyspace,
-        merge: impl FnOnce() -> fjall::Result<bool>,
-    ) -> fjall::Result<bool> {
-        self.count(generation, tree, Traffic::default());
+        merge: impl FnOnce() -> fjall::Result<()>,
+    ) -> fjall::Result<()> {
+        *self.lock_traffic() += generation.count(tree);
         let start = Instant::now();
-        let is_merged = merge()?;
-        if is_merged {
-            let (merge_count, merge_time) = (1, start.elapsed());
-            let noted = Traffic { merge_count, merge_time, ..Traffic::default() };
-            self.count(generation, tree, noted);
+        merge()?;
+        let merge_time = start.elapsed();
+        let traffic = generation.count(tree);
+        *self.lock_traffic() += traffic;
+        if traffic.merge_input.rows > 0 {
+            self.note(generation, Traffic { merge_count: 1, merge_time, ..Traffic::default() });
         }
-        Ok(is_merged)
+        Ok(())
     }
 
     fn lock_traffic(&self) -> MutexGuard<'_, Traffic> {
@@ -215,7 +216,7 @@ fn step(shared: &Shared, generation: &Generation, tree: &Keyspace) -> fjall::Res
     shared.merges.measure(generation, tree, || {
         // What is older than the oldest snapshot needs no former versions.
         let threshold = shared.database.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
-        tree.tree.compact(generation.merging().strategy(), threshold)?;
-        Ok(tree.tree.current_version().id() != before)
-    })
+        Ok(tree.tree.compact(generation.merging().strategy(), threshold)?)
+    })?;
+    Ok(tree.tree.current_version().id() != before)
 }

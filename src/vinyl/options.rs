@@ -90,9 +90,6 @@ pub struct Merging {
 }
 
 impl Merging {
-    /// Bytes that [`Merging::encode`] makes.
-    pub(super) const SIZE: usize = 13;
-
     /// What says which tables are merged next.
     pub(super) fn strategy(&self) -> Arc<compaction::Leveled> {
         self.with_run_count(self.run_count)
@@ -112,23 +109,6 @@ impl Merging {
             levels = levels.with_table_target_size(self.table_size);
         }
         Arc::new(levels)
-    }
-
-    /// One byte, a float and an integer, little endian.
-    pub(super) fn encode(&self) -> [u8; Merging::SIZE] {
-        let mut bytes = [self.run_count; Merging::SIZE];
-        bytes[1..5].copy_from_slice(&self.run_size_ratio.to_le_bytes());
-        bytes[5..].copy_from_slice(&self.table_size.to_le_bytes());
-        bytes
-    }
-
-    pub(super) fn decode(bytes: &[u8; Merging::SIZE]) -> Merging {
-        let [run_count, a, b, c, d, table_size @ ..] = *bytes;
-        Merging {
-            run_count,
-            run_size_ratio: f32::from_le_bytes([a, b, c, d]),
-            table_size: u64::from_le_bytes(table_size),
-        }
     }
 }
 

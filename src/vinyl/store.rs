@@ -224,8 +224,8 @@ impl Store {
         self.check()?;
         let number = self.next_number.get();
         self.next_number.set(number + 1);
-        let merging = options.merging();
-        let generation = Arc::new(Generation::new(number, space_id, index_id, merging));
+        let generation = Arc::new(Generation::new(number, space_id, index_id));
+        generation.set_options(options);
         let (made, options) = (generation.clone(), options.clone());
         self.submit_command(Command::Create { generation: made, options });
         self.shared.lock_generations().insert(number, generation.clone());
@@ -603,12 +603,8 @@ impl Store {
         let compacted = tree.clone();
         fiber::blocking(move || {
             shared.flush(&generation, &compacted)?;
-            shared.merges.measure(&generation, &compacted, || {
-                compacted.major_compact()?;
-                Ok(true)
-            })
+            shared.merges.measure(&generation, &compacted, || compacted.major_compact())
         })
-        .map(drop)
         .map_err(|error| failed(tree.path(), &error))
     }
 
@@ -691,8 +687,7 @@ fn open(options: &Options) -> fjall::Result<Opened> {
             shared.database.delete_keyspace(keyspace)?;
             continue;
         }
-        let Record { number, space_id, index_id, merging, .. } = record;
-        let generation = Generation::new(number, space_id, index_id, merging);
+        let generation = Generation::new(record.number, record.space_id, record.index_id);
         generation.set_tree(Some(keyspace));
         record.created.inspect(|&lsn| generation.set_created(lsn));
         record.dropped.inspect(|&lsn| generation.set_dropped(lsn));

@@ -1,8 +1,8 @@
 //! What goes from memory into tables, and from tables into others.
 //!
-//! fjall counts none of that, so the tables are looked at before and after each merge: one that is new
-//! on the newest level was written from memory, any other new one was made by a merge, and one that is
-//! gone went into a merge. One that moves to another level stays what it is.
+//! fjall counts none of that, so the tables are looked at before and after each merge. One that is gone
+//! went into a merge. One that is new was written from memory if it is on the newest level or if none is
+//! gone: fjall moves those down that it need not merge. Any other new one was made by a merge.
 //!
 //! # Yields
 //! never
@@ -84,16 +84,19 @@ impl Inventory {
                     pages: table.metadata.data_block_count,
                 };
                 found.insert(table.id(), amount);
-                match &mut self.tables {
-                    Some(known) if known.remove(&table.id()).is_some() => {}
-                    Some(_) if number == 0 => traffic.dump_output += amount,
-                    Some(_) => traffic.merge_output += amount,
-                    None => {}
+                let known = self.tables.as_mut().map(|known| known.remove(&table.id()));
+                match known {
+                    Some(None) if number == 0 => traffic.dump_output += amount,
+                    Some(None) => traffic.merge_output += amount,
+                    Some(Some(_)) | None => {}
                 }
             }
         }
         let gone = self.tables.replace(found);
         gone.into_iter().flatten().for_each(|(_, amount)| traffic.merge_input += amount);
+        if traffic.merge_input == Amount::default() {
+            traffic.dump_output += std::mem::take(&mut traffic.merge_output);
+        }
         traffic
     }
 }

@@ -22,15 +22,18 @@ use fjall::{AbstractTree, Database, Keyspace, PersistMode};
 use tokio::sync::watch;
 
 use super::error::failed;
-use super::generation::{Generation, RECORD_SIZE};
+use super::generation::Generation;
 use super::merger::Merges;
 use super::options::IndexOptions;
+use super::store::give_way;
 use super::traffic::Traffic;
 use super::{Bytes, Upsert};
 use crate::base::{Error, Result};
 use crate::client_error;
 use crate::xrow::Vclock;
 
+/// How far the thread gives way to tx.
+const NICE: i32 = 5;
 /// How long the thread naps between two looks at the queue.
 const NAP: Duration = Duration::from_millis(1);
 /// Naps without work after which it goes to sleep.
@@ -121,7 +124,7 @@ pub(super) enum Command {
     /// A generation's record, as it is now.
     Record {
         key: [u8; 9],
-        record: Option<[u8; RECORD_SIZE]>,
+        record: Option<[u8; 24]>,
     },
 }
 
@@ -226,7 +229,7 @@ impl Shared {
         if keyspace.rotate_memtable()? {
             self.merges.push(generation);
             let noted = Traffic { dump_count: 1, dump_input: size, ..Traffic::default() };
-            self.merges.count(generation, keyspace, noted);
+            self.merges.note(generation, noted);
         }
         Ok(())
     }
@@ -269,6 +272,7 @@ impl Writer {
     /// The thread.
     pub fn run(mut self) {
         let _sentinel = Sentinel(self.shared.clone());
+        give_way(NICE);
         let mut commands = Vec::new();
         while self.take(&mut commands) {
             if self.shared.failure.get().is_some() {

@@ -4,7 +4,7 @@ local tap = require('tap')
 
 box.cfg{log_level = 3, vinyl_cache = 0}
 local test = tap.test('vinyl_figures')
-test:plan(23)
+test:plan(25)
 
 -- Deferred deletes: who passes a stale row over has it deleted.
 local space = box.schema.space.create('space', {engine = 'vinyl', defer_deletes = true})
@@ -70,7 +70,16 @@ test:is(skipped(), before, 'so do those that a compaction meets')
 -- Figures.
 local stat = value:stat()
 test:ok(stat.latency.p50 > 0 and stat.latency.p50 <= stat.latency.p99, 'latency of reads')
-test:is(stat.disk.compaction.count, 1, 'a compaction')
+for number = 1, 2 do
+    space:replace({number, 500 + number})
+    space:replace({500, 500 + number})
+    value:compact()
+end
+stat = value:stat()
+test:is(value.options.run_count_per_level, 2, 'options of an index')
+value:alter({run_count_per_level = 7})
+test:is(space.index[value.name].options.run_count_per_level, 7, 'an altered one')
+test:ok(stat.disk.compaction.count > 0, 'compactions')
 test:ok(stat.disk.compaction.input.rows >= stat.disk.compaction.output.rows, 'makes no rows')
 test:ok(stat.disk.dump.count > 0 and stat.disk.dump.output.bytes > 0, 'tables that were written')
 local scheduler = box.stat.vinyl().scheduler

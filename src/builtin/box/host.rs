@@ -248,6 +248,22 @@ fn push_index(cx: Context<'_>, index: &Index, space: &Space) {
         cx.raw_set_index(-2, number);
     }
     cx.raw_set_field(-2, "parts");
+    if index.vinyl().is_some() {
+        let options = &definition.vinyl;
+        let figures = [
+            ("page_size", options.page_size as f64),
+            ("range_size", options.range_size as f64),
+            ("run_count_per_level", f64::from(options.run_count_per_level)),
+            ("run_size_ratio", options.run_size_ratio),
+            ("bloom_fpr", options.bloom_fpr),
+        ];
+        cx.new_table(0, 5);
+        for (name, figure) in figures.into_iter().filter(|(_, figure)| *figure > 0.0) {
+            cx.push_number(figure);
+            cx.raw_set_field(-2, name);
+        }
+        cx.raw_set_field(-2, "options");
+    }
 }
 
 /// Pushes a table that says what the part of a key is.

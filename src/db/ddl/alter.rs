@@ -46,7 +46,13 @@ pub(super) fn alter(
     for plan in plans {
         indexes.push(match plan {
             Plan::Keep(index) => index,
-            Plan::Redefine(index, definition) => Rc::new(index.redefined(definition)),
+            Plan::Redefine(index, definition) => {
+                if let Some(generation) = index.vinyl().map(|index| index.generation().clone()) {
+                    let options = definition.vinyl.clone();
+                    ddl.on_commit(move |_| generation.set_options(&options));
+                }
+                Rc::new(index.redefined(definition))
+            }
             Plan::Build(index_definition) => {
                 let index = Rc::new(Index::new(&definition, index_definition)?);
                 to_build.push(index.clone());
