@@ -4,7 +4,7 @@ local tap = require('tap')
 
 box.cfg{log_level = 3, vinyl_cache = 0}
 local test = tap.test('vinyl_figures')
-test:plan(25)
+test:plan(26)
 
 -- Deferred deletes: who passes a stale row over has it deleted.
 local space = box.schema.space.create('space', {engine = 'vinyl', defer_deletes = true})
