@@ -535,9 +535,11 @@ impl Batch {
         if let Some(made) = &mut self.made {
             made.insert((generation.number, key.clone()), row.clone());
         }
+        // Copies: what tx has allocated is to be free soon, and not with a whole table of memory, all at
+        // once and on another thread. tx would gather it in one go, for tens of milliseconds.
         match row {
-            Some(row) => self.inner.insert(tree, key, row),
-            None => self.inner.remove(tree, key),
+            Some(row) => self.inner.insert(tree, &*key, &*row),
+            None => self.inner.remove(tree, &*key),
         }
         Ok(())
     }
