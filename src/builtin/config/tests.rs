@@ -37,6 +37,7 @@ const STAGE: &str = r#"
             first = options
         end,
         broadcast = function() end,
+        watch = function() end,
         info = {ro = false},
         error = {},
     }
