@@ -36,7 +36,7 @@ const SWITCHES_PER_TURN: usize = 256;
 /// How long a turn may take, as far as fibers yield: sockets are looked at in between.
 const TURN_MAX: Duration = Duration::from_micros(500);
 /// After how many switches the clock is asked for that, unless the last turn took too long.
-const SWITCHES_PER_CHECK: usize = 8;
+const SWITCHES_PER_CHECK: usize = 4;
 
 /// The first id; Tarantool reserves the ids up to 100 for its own.
 const FIRST_ID: u64 = 101;
