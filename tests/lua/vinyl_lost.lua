@@ -16,6 +16,11 @@ local ok, err = pcall(space.replace, space, {1, 2})
 test:is(ok, false, 'a change that the log loses')
 test:is(err.code, box.error.WAL_IO, 'fails')
 test:is(space:get(1)[2], 1, 'and is taken back')
+-- Reads bring the row into the cache once what the store was told is applied.
+repeat
+    local switches = fiber.info()[fiber.id()].csw
+    space:get(1)
+until fiber.info()[fiber.id()].csw == switches
 box.begin()
 -- This may wait for the disk; what follows, up to the next `join`, does not: the row is cached.
 space:replace({9, 9})
