@@ -3,8 +3,9 @@
 --     key value [condition: NX|XX] [GET] [EX seconds] name...
 --
 -- A word in capitals is a token that stands for itself, or before the argument after it; other words
--- name arguments, `<integer>` behind one is its type where the name does not tell. `|` separates alternatives, `[]` encloses what may be left out, `()` what belongs
--- together, `...` follows what may be repeated. A group may begin with a name and a colon.
+-- name arguments, `<integer>` behind one is its type where the name does not tell. `|` separates
+-- alternatives, `[]` encloses what may be left out, `()` what belongs together, `...` follows what
+-- may be repeated. A group may begin with a name and a colon.
 
 local resp = require('resp')
 

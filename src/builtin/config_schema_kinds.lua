@@ -1,6 +1,7 @@
 -- internal.config_schema_kinds: what can be done with data that nodes of a schema describe.
 --
--- Each type of node is a table of functions in `kinds`, one for each thing that can be done. Whoever
+-- Each type of node is a table of functions in `kinds`, one for each thing that can be done;
+-- `is_table` says that its data is a table, which is checked before they are called. Whoever
 -- walks carries a `place`: the name of the schema and the path so far, which stand before messages.
 local native = ...
 local json = require('json')
@@ -171,7 +172,6 @@ local function may_be_number(schema)
 end
 
 local function check_no_array(place, schema, data, may_have_numbers)
-    check_table(place, schema, data)
     if not may_have_numbers and next(data) ~= nil and not_array(data) == nil then
         local ok, text = pcall(json.encode, data)
         place:fail('Expected a %s, got an array: %s', schema.type, ok and text or tostring(data))
@@ -185,7 +185,15 @@ local function kind_of(schema)
     return kinds[schema.type] or kinds.scalar
 end
 
+-- Data that a node may be given must be a table where the type of the node says so.
+local function check_kind(schema, data, place)
+    if kind_of(schema).is_table then
+        check_table(place, schema, data)
+    end
+end
+
 local function validate(schema, data, place)
+    check_kind(schema, data, place)
     kind_of(schema).validate(schema, data, place)
     local allowed = schema.allowed_values
     if allowed ~= nil then
@@ -216,6 +224,7 @@ end
 local function visit(schema, data, place, func)
     func(place:node(schema, data))
     if data ~= nil then
+        check_kind(schema, data, place)
         kind_of(schema).visit(schema, data, place, func)
     end
 end
@@ -245,8 +254,11 @@ transform = function(schema, data, place, func, context)
     if schema.type == 'any' then
         return transform_any(data, place, func, context, {})
     end
-    return kind_of(schema).transform(schema, func(data, place:node(schema), context), place, func,
-        context)
+    data = func(data, place:node(schema), context)
+    if data ~= nil then
+        check_kind(schema, data, place)
+    end
+    return kind_of(schema).transform(schema, data, place, func, context)
 end
 
 local function normalize(data, node)
@@ -282,6 +294,8 @@ local function merge(schema, a, b, place)
     elseif a == nil or b == nil then
         return given(a, b)
     end
+    check_kind(schema, a, place)
+    check_kind(schema, b, place)
     return kind_of(schema).merge(schema, a, b, place)
 end
 
@@ -381,8 +395,8 @@ local function cannot_index_array(...)
 end
 
 kinds.array = {
+    is_table = true,
     validate = function(schema, data, place)
-        check_table(place, schema, data)
         local wrong, first, second = not_array(data)
         if wrong ~= nil then
             place:fail(wrong, first, second)
@@ -392,7 +406,6 @@ kinds.array = {
         end
     end,
     visit = function(schema, data, place, func)
-        check_table(place, schema, data)
         for i, item in ipairs(data) do
             place:at(i, visit, schema.items, item, place, func)
         end
@@ -401,18 +414,13 @@ kinds.array = {
         if data == nil then
             return data
         end
-        check_table(place, schema, data)
         local result = {}
         for i, item in ipairs(data) do
             result[i] = place:at(i, transform, schema.items, item, place, func, context)
         end
         return result
     end,
-    merge = function(schema, a, b, place)
-        check_table(place, schema, a)
-        check_table(place, schema, b)
-        return b
-    end,
+    merge = function(_, _, b) return b end,
     get = cannot_index_array,
     set = cannot_index_array,
     below = function(schema) return {{'*', 'items', schema.items}} end,
@@ -475,6 +483,7 @@ local function set_field(schema, data, path, depth, value, place)
 end
 
 kinds.record = {
+    is_table = true,
     validate = function(schema, data, place)
         check_no_array(place, schema, data, schema.fields[1] ~= nil)
         for name, field in pairs(schema.fields) do
@@ -489,7 +498,6 @@ kinds.record = {
         end
     end,
     visit = function(schema, data, place, func)
-        check_table(place, schema, data)
         for name, field in pairs(schema.fields) do
             if type(data[name]) ~= 'nil' then
                 place:at(name, visit, field, data[name], place, func)
@@ -498,9 +506,6 @@ kinds.record = {
     end,
     -- The fields of a missing record are there to be given defaults.
     transform = function(schema, data, place, func, context)
-        if data ~= nil then
-            check_table(place, schema, data)
-        end
         local result = {}
         for name, field in pairs(schema.fields) do
             local value
@@ -515,8 +520,6 @@ kinds.record = {
         return result
     end,
     merge = function(schema, a, b, place)
-        check_table(place, schema, a)
-        check_table(place, schema, b)
         local result = {}
         for name, field in pairs(schema.fields) do
             result[name] = place:at(name, merge, field, a[name], b[name], place)
@@ -547,6 +550,7 @@ kinds.record = {
 }
 
 kinds.map = {
+    is_table = true,
     validate = function(schema, data, place)
         check_no_array(place, schema, data, may_be_number(schema.key))
         for key, value in pairs(data) do
@@ -557,7 +561,6 @@ kinds.map = {
         end
     end,
     visit = function(schema, data, place, func)
-        check_table(place, schema, data)
         for key, value in pairs(data) do
             place:at(key, function()
                 visit(schema.key, key, place, func)
@@ -569,7 +572,6 @@ kinds.map = {
         if data == nil then
             return data
         end
-        check_table(place, schema, data)
         local result = {}
         for key, value in pairs(data) do
             place:at(key, function()
@@ -580,8 +582,6 @@ kinds.map = {
         return result
     end,
     merge = function(schema, a, b, place)
-        check_table(place, schema, a)
-        check_table(place, schema, b)
         local result = table.copy(b)
         for key, value in pairs(a) do
             result[key] = place:at(key, merge, schema.value, value, b[key], place)

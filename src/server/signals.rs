@@ -1,8 +1,8 @@
 //! Signals of the process.
 //!
 //! SIGTERM and SIGINT end it in order, SIGUSR1 makes a snapshot, SIGHUP opens the log file again,
-//! SIGUSR2 is passed on to watchers, and after SIGCHLD children that have ended are reaped. They are waited for in tasks of the run loop, not in fibers:
-//! a program whose last fiber has ended is to end.
+//! SIGUSR2 is passed on to watchers, and after SIGCHLD children that have ended are reaped. They are
+//! waited for in tasks of the run loop, not in fibers: a program whose last fiber has ended is to end.
 //!
 //! # Yields
 //! never

@@ -24,6 +24,7 @@ use fjall::{AbstractTree, Keyspace};
 
 use super::error::failed;
 use super::generation::Generation;
+use super::store::give_way;
 use super::traffic::Traffic;
 use super::writer::Shared;
 use crate::base::{Error, Result};
@@ -173,7 +174,7 @@ impl Drop for Mergers {
 }
 
 fn work(shared: &Shared) {
-    super::store::give_way(NICE);
+    give_way(NICE);
     while let Some(generation) = shared.merges.take() {
         // What a damaged file does to fjall is not to stop the server.
         let result = catch_unwind(AssertUnwindSafe(|| merge(shared, &generation)));

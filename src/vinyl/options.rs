@@ -39,9 +39,7 @@ impl Options {
             write_threads: 4,
         }
     }
-}
 
-impl Options {
     /// Threads that write tables of memory: as many of all as in Tarantool.
     pub(super) fn dump_threads(&self) -> usize {
         (self.write_threads / 4).max(1)
