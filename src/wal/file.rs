@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::format::{IN_PROGRESS_SUFFIX, MAGIC_END, Meta};
-use crate::base::error_injection::{ERRINJ_WAL_SYNC, ERRINJ_WAL_WRITE, ERRINJ_WAL_WRITE_PARTIAL};
+use crate::base::error_injection::{
+    ERRINJ_WAL_DELAY, ERRINJ_WAL_SYNC, ERRINJ_WAL_WRITE, ERRINJ_WAL_WRITE_PARTIAL,
+};
 use crate::base::{Error, Result};
 
 const PAGE_SIZE: u64 = 4096;
@@ -141,6 +143,9 @@ impl LogFile {
     }
 
     fn write(&mut self, data: &[u8]) -> Result<()> {
+        while ERRINJ_WAL_DELAY.is_set() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         let injected = || io::Error::from_raw_os_error(libc::ENOSPC);
         let result = if ERRINJ_WAL_WRITE.strikes() {
             Err(injected())
