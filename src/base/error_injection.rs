@@ -31,7 +31,7 @@ macro_rules! injections {
 
 injections! {
     ERRINJ_SNAP_WRITE: "writing a snapshot fails with EIO";
-    ERRINJ_WAL_DELAY: "writing to the log waits until this is off";
+    ERRINJ_WAL_DELAY: "the thread of the log, which writes all of it then, waits until this is off";
     ERRINJ_WAL_ROTATE: "making the next log file fails with ENOSPC";
     ERRINJ_WAL_SYNC: "fsync of the log fails with EIO";
     ERRINJ_WAL_WRITE: "writing to the log fails with ENOSPC";

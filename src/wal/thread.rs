@@ -27,7 +27,7 @@ use super::format::{self, BLOCK_SIZE, BlockEncoder, FileType, MAGIC_END, Meta};
 use super::reader::Reader;
 use super::writer::{Batch, Command, Mode, Options, Report, Rotated, Shared};
 use crate::base::Result;
-use crate::base::error_injection::ERRINJ_WAL_ROTATE;
+use crate::base::error_injection::{ERRINJ_WAL_DELAY, ERRINJ_WAL_ROTATE};
 use crate::client_error;
 use crate::value::uuid::Uuid;
 use crate::xrow::Vclock;
@@ -84,7 +84,7 @@ impl Log {
     pub fn write_here(&mut self, batch: &mut Batch, vclock: Vclock) -> Option<Report> {
         let is_ready = self.file.as_ref().is_some_and(|file| {
             !file.is_broken() && file.offset() < self.max_size && self.mode == Mode::Write
-        });
+        }) && !ERRINJ_WAL_DELAY.is_set();
         if !is_ready {
             return None;
         }
