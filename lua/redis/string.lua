@@ -80,8 +80,9 @@ local function parse_options(command, allowed, ...)
     return options
 end
 
-function commands.GET(client, key)
-    local row = databases[client.database]:get(key)
+-- The key may be lent.
+local function get(client, key)
+    local row = databases[client.database]:peek(key)
     if row ~= nil then
         local ttl = row[3]
         if ttl == nil or ttl > now() then
@@ -95,6 +96,8 @@ function commands.GET(client, key)
     stats.misses = stats.misses + 1
     return nil
 end
+
+commands.GET = resp.lend(get, get)
 
 local SET_OPTIONS = {
     NX = true, XX = true, GET = true, KEEPTTL = true,
@@ -123,18 +126,18 @@ local function set_with_options(client, key, value, ...)
     return OK
 end
 
--- LuaJIT compiles it, as it does not what takes `...` from outside.
+-- The key and the value may be lent.
 local function set(client, key, value)
     databases[client.database]:replace_fields(key, value)
     return OK
 end
 
-function commands.SET(client, key, value, option, ...)
+commands.SET = resp.lend(function(client, key, value, option, ...)
     if option == nil then
         return set(client, key, value)
     end
     return set_with_options(client, key, value, option, ...)
-end
+end, set)
 
 function commands.SETEX(client, key, seconds, value)
     keyspace.store(client, key, value, deadline('setex', seconds, 1000, true))

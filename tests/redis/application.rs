@@ -194,6 +194,64 @@ fn a_field_of_a_tuple_is_a_reply() {
     assert_eq!(client.command("EXEC"), "[\"third\", nil]");
 }
 
+/// A variant for lent arguments is called with exactly so many, which are empty afterwards; in
+/// every other case the handler gets strings.
+#[test]
+fn arguments_are_lent() {
+    let server = Server::start();
+    let mut client = server.connect();
+    add_command(
+        &server,
+        "local kept
+         local function kind_of(_, value, other)
+             kept = value
+             return ('%s %s %s'):format(type(value), tostring(value), tostring(other))
+         end
+         commands.KIND = resp.lend(function(_, ...)
+             return type(...) .. ' of ' .. select('#', ...)
+         end, kind_of)
+
+         function commands.KEPT()
+             return #kept .. ' ' .. tostring(kept) .. ' ' .. tostring(kept == '')
+         end
+
+         commands.FAIL = resp.lend(tostring, function(_, value) error(resp.error('ERR ' .. value)) end)
+
+         function commands.EXCHANGE()
+             commands.KIND = function(_, value) return 'new ' .. type(value) end
+             return resp.OK
+         end
+
+         function commands.WRONG(_, what)
+             local function fixed(client, a, b, c, d, e) return client, a, b, c, d, e end
+             local variants = {none = nil, any = print, open = function(...) return ... end,
+                 zero = function(client) return client end, five = fixed}
+             local ok, problem = pcall(resp.lend, tostring, variants[what])
+             return resp.error('ERR ' .. tostring(ok) .. ' ' .. problem:match('resp.lend.*'))
+         end",
+    );
+    assert_eq!(client.command("KIND first second"), "\"cdata first second\"");
+    assert_eq!(client.command("KEPT"), "\"0  true\"");
+    assert_eq!(client.command("kind FIRST SECOND"), "\"cdata FIRST SECOND\"");
+    assert_eq!(client.command("KIND first"), "\"string of 1\"");
+    assert_eq!(client.command("KIND first second third"), "\"string of 3\"");
+    assert_eq!(client.command("FAIL why"), "-ERR why");
+    client.command("MULTI");
+    client.command("KIND first second");
+    assert_eq!(client.command("EXEC"), "[\"string of 2\"]");
+    client.command("EXCHANGE");
+    assert_eq!(client.command("KIND first second"), "\"new string\"");
+    let refusal =
+        "-ERR false resp.lend takes a handler and a function with a fixed number of parameters";
+    for wrong in ["none", "any", "open"] {
+        assert_eq!(client.command(&format!("WRONG {wrong}")), refusal, "{wrong}");
+    }
+    for wrong in ["zero", "five"] {
+        let refusal = "-ERR false resp.lend: from 1 to 4 arguments can be lent";
+        assert_eq!(client.command(&format!("WRONG {wrong}")), refusal, "{wrong}");
+    }
+}
+
 /// Saving a file changes the running server and drops no connection.
 #[test]
 fn a_saved_file_is_loaded() {

@@ -16,24 +16,37 @@ use crate::base::error::{Error, Result};
 use crate::db::{Database, Engine, Index, Operation, Phase, access};
 use crate::fiber;
 use crate::lua::{Context, Module};
-use crate::tuple::RawTuple;
+use crate::tuple::{RawTuple, Tuple, TuplePtr};
 use crate::value::mp;
 
 /// Not an address: do it the slow way.
 pub(super) const SLOW: *const RawTuple = std::ptr::without_provenance(1);
+
+thread_local! {
+    /// What was peeked at last.
+    static PEEKED: RefCell<Option<Tuple>> = const { RefCell::new(None) };
+}
 
 /// Adds the FFI functions.
 pub(super) fn add(module: Module<'_>) -> Module<'_> {
     module
         .pointer("get_number", get_number as *const c_void)
         .pointer("get_string", get_string as *const c_void)
+        .pointer("peek_number", peek_number as *const c_void)
+        .pointer("peek_string", peek_string as *const c_void)
         .function("iterator_step", lua_iterator_step)
         .pointer("iterator_next", iterator_next as *const c_void)
         .pointer("iterator_free", iterator_free as *const c_void)
 }
 
-/// Looks up a key of one part in a unique index, if nothing stands against doing it fast.
-fn get(space_id: u32, index_id: u32, encode: impl FnOnce(&mut Vec<u8>)) -> *const RawTuple {
+/// Looks up a key of one part in a unique index, if nothing stands against doing it fast, and keeps
+/// what it found as the caller wants it.
+fn get(
+    space_id: u32,
+    index_id: u32,
+    encode: impl FnOnce(&mut Vec<u8>),
+    keep: impl FnOnce(TuplePtr) -> *const RawTuple,
+) -> *const RawTuple {
     thread_local!(static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
     let Some(database) = Database::find() else { return SLOW };
     if database.phase() != Phase::Running || fiber::check_slice().is_err() {
@@ -58,7 +71,7 @@ fn get(space_id: u32, index_id: u32, encode: impl FnOnce(&mut Vec<u8>)) -> *cons
         }
         database.statistics().count(Operation::Select);
         match index.find(key, 1) {
-            Some(tuple) => tuple.as_raw(),
+            Some(tuple) => keep(tuple),
             None => std::ptr::null(),
         }
     })
@@ -76,9 +89,22 @@ pub(super) fn whole(number: f64) -> Option<i64> {
     (number.trunc() == number && number.abs() <= TWO_53).then_some(number as i64)
 }
 
+/// For a caller that copies or counts the tuple at once.
+fn lend(tuple: TuplePtr) -> *const RawTuple {
+    tuple.as_raw()
+}
+
+/// For a caller that has one value for all tuples that it looks at.
+fn hold(tuple: TuplePtr) -> *const RawTuple {
+    // SAFETY: it was just found in an index, which holds it.
+    let old = PEEKED.replace(Some(unsafe { tuple.to_tuple() }));
+    drop(old);
+    tuple.as_raw()
+}
+
 extern "C" fn get_number(space_id: u32, index_id: u32, number: f64) -> *const RawTuple {
     let Some(integer) = whole(number) else { return SLOW };
-    get(space_id, index_id, |key| mp::write_int(key, integer))
+    get(space_id, index_id, |key| mp::write_int(key, integer), lend)
 }
 
 unsafe extern "C" fn get_string(
@@ -87,9 +113,38 @@ unsafe extern "C" fn get_string(
     data: *const u8,
     size: usize,
 ) -> *const RawTuple {
-    // SAFETY: Lua passes a string that it holds during the call.
-    let bytes = unsafe { std::slice::from_raw_parts(data, size) };
-    get(space_id, index_id, |key| mp::write_str(key, bytes))
+    // SAFETY: promised by the caller, see `bytes`.
+    let bytes = unsafe { bytes(data, size) };
+    get(space_id, index_id, |key| mp::write_str(key, bytes), lend)
+}
+
+extern "C" fn peek_number(space_id: u32, index_id: u32, number: f64) -> *const RawTuple {
+    let Some(integer) = whole(number) else { return SLOW };
+    get(space_id, index_id, |key| mp::write_int(key, integer), hold)
+}
+
+unsafe extern "C" fn peek_string(
+    space_id: u32,
+    index_id: u32,
+    data: *const u8,
+    size: usize,
+) -> *const RawTuple {
+    // SAFETY: promised by the caller, see `bytes`.
+    let bytes = unsafe { bytes(data, size) };
+    get(space_id, index_id, |key| mp::write_str(key, bytes), hold)
+}
+
+/// The bytes that Lua passes.
+///
+/// # Safety
+/// They are those of a string that Lua holds during the call, or lent ones (`lent.lua`), of which
+/// none are left when the address is null.
+pub(super) unsafe fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
+    if data.is_null() {
+        return &[];
+    }
+    // SAFETY: promised by the caller.
+    unsafe { std::slice::from_raw_parts(data, size) }
 }
 
 /// Steps an iterator. The tuple is kept for the caller until the next native call.

@@ -16,7 +16,7 @@
 use std::cell::RefCell;
 use std::ffi::c_void;
 
-use super::fast::{SLOW, whole};
+use super::fast::{SLOW, bytes, whole};
 use super::tuple::keep_result;
 use crate::db::Database;
 use crate::fiber;
@@ -70,8 +70,8 @@ fn write_number(array: &mut Vec<u8>, number: f64) {
 }
 
 unsafe extern "C" fn put_string(index: u32, data: *const u8, size: usize) {
-    // SAFETY: Lua passes a string that it holds during the call.
-    let bytes = unsafe { std::slice::from_raw_parts(data, size) };
+    // SAFETY: promised by the caller, see `bytes`.
+    let bytes = unsafe { bytes(data, size) };
     ROW.with_borrow_mut(|row| put(row, index, |row| mp::write_str(row, bytes)));
 }
 

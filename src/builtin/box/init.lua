@@ -25,7 +25,8 @@ box.internal.event = load_part('event')
 local tuple = load_part('tuple', native)
 box.tuple = tuple.module
 box.internal.tuple = tuple
-local space = load_part('space', native, tuple)
+box.internal.lent = load_part('lent')
+local space = load_part('space', native, tuple, box.internal.lent)
 for name, number in pairs(space.constants) do
     box.index[name] = number
 end

@@ -51,6 +51,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("info", include_str!("info.lua")),
     ("iproto", include_str!("iproto.lua")),
     ("iproto/packet", include_str!("iproto/packet.lua")),
+    ("lent", include_str!("lent.lua")),
     ("schema", include_str!("schema.lua")),
     ("schema/collation", include_str!("schema/collation.lua")),
     ("schema/format", include_str!("schema/format.lua")),

@@ -1,14 +1,20 @@
 -- box.space.*: data operations of spaces and indexes.
-local native, tuple = ...
+local native, tuple, lent = ...
 local ffi = require('ffi')
 local fun = require('fun')
 
 local bless, bless_result = tuple.bless, tuple.bless_result
+local bless_for_now = tuple.bless_for_now
+local is_lent, own = lent.is_lent, lent.own
 local type, tonumber, next, getmetatable = type, tonumber, next, getmetatable
 
 local get_number = ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, double)', native.get_number)
 local get_string =
     ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, const char *, size_t)', native.get_string)
+local peek_number =
+    ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, double)', native.peek_number)
+local peek_string =
+    ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, const char *, size_t)', native.peek_string)
 local put_string = ffi.cast('void (*)(uint32_t, const char *, size_t)', native.put_string)
 local put_number = ffi.cast('void (*)(uint32_t, double)', native.put_number)
 local put_operation =
@@ -21,9 +27,9 @@ local store_row = ffi.cast('bool (*)(uint32_t, uint32_t)', native.store_row)
 local iterator_next = ffi.cast('const uint8_t *(*)(void *)', native.iterator_next)
 local iterator_free = ffi.cast('void (*)(void *)', native.iterator_free)
 local raw_array_t = ffi.typeof('const uint8_t **')
--- What a fast read returns when it must be repeated the slow way; see fast.rs.
 -- Rows between two yields of space:stat().
 local STAT_BATCH = 1000
+-- What a fast read returns when it must be repeated the slow way; see fast.rs.
 local SLOW = ffi.cast('const uint8_t *', 1)
 
 local ITERATORS = {
@@ -138,32 +144,54 @@ end
 
 local index_methods = {}
 
-function index_methods.get(index, key)
-    local kind = type(key)
-    local raw = SLOW
+-- The address of the tuple with a key of one part by one of two fast reads.
+local function find_part(index, part, by_number, by_string)
+    local kind = type(part)
     if kind == 'number' then
-        raw = get_number(index.space_id, index.id, key)
+        return by_number(index.space_id, index.id, part)
     elseif kind == 'string' then
-        raw = get_string(index.space_id, index.id, key, #key)
-    elseif kind == 'table' and #key == 1 then
-        local part = key[1]
-        kind = type(part)
-        if kind == 'number' then
-            raw = get_number(index.space_id, index.id, part)
-        elseif kind == 'string' then
-            raw = get_string(index.space_id, index.id, part, #part)
-        end
+        return by_string(index.space_id, index.id, part, #part)
+    elseif is_lent(part) then
+        return by_string(index.space_id, index.id, part.data, part.size)
     end
+    return SLOW
+end
+
+local function find(index, key, by_number, by_string)
+    if type(key) == 'table' and #key == 1 then
+        key = key[1]
+    end
+    return find_part(index, key, by_number, by_string)
+end
+
+-- What a fast read could not do.
+local function get_slow(index, key, method)
+    check_index(index, method)
+    native.get(index.space_id, index.id, own(key))
+    return bless_result()
+end
+
+function index_methods.get(index, key)
+    local raw = find(index, key, get_number, get_string)
     if raw == SLOW then
-        check_index(index, 'get')
-        native.get(index.space_id, index.id, key)
-        return bless_result()
-    end
-    if raw == nil then
+        return get_slow(index, key, 'get')
+    elseif raw == nil then
         return nil
     end
     local found = bless(raw)
     return found
+end
+
+-- As get, for a look at a tuple in memory: what is returned may be another tuple after the next
+-- peek, of whatever fiber. Not in Tarantool: for the hottest paths, it saves the making of a value.
+function index_methods.peek(index, key)
+    local raw = find(index, key, peek_number, peek_string)
+    if raw == SLOW then
+        return get_slow(index, key, 'peek')
+    elseif raw == nil then
+        return nil
+    end
+    return bless_for_now(raw)
 end
 
 function index_methods.select(index, key, opts)
@@ -402,6 +430,11 @@ function space_methods.get(space, key)
     return check_primary(space):get(key)
 end
 
+function space_methods.peek(space, key)
+    check_space(space, 'peek')
+    return check_primary(space):peek(key)
+end
+
 function space_methods.select(space, key, opts)
     check_space(space, 'select')
     return check_primary(space):select(key, opts)
@@ -431,6 +464,9 @@ local function put_field(index, field)
         return true
     elseif kind == 'number' then
         put_number(index, field)
+        return true
+    elseif is_lent(field) then
+        put_string(index, field.data, field.size)
         return true
     end
     return false
@@ -481,9 +517,7 @@ function space_methods.replace_fields(space, ...)
     end
     local row = {...}
     for number = 1, count do
-        if row[number] == nil then
-            row[number] = box.NULL
-        end
+        row[number] = row[number] == nil and box.NULL or own(row[number])
     end
     native.replace(space.id, row)
 end

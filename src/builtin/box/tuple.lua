@@ -59,6 +59,15 @@ local function bless(raw)
     return counted
 end
 
+-- One value for every tuple that is only looked at, whose counting its owner sees to.
+local peeked = ffi_new(tuple_t, 0)
+
+-- The Lua value of the tuple at an address, until the next call.
+local function bless_for_now(raw)
+    peeked.raw = raw
+    return peeked
+end
+
 -- The Lua value of what the last native call returned, nil for nothing.
 local function bless_result()
     local raw = result[0]
@@ -396,6 +405,7 @@ tuple_module.is = is_tuple
 return {
     module = tuple_module,
     bless = bless,
+    bless_for_now = bless_for_now,
     bless_result = bless_result,
     is_tuple = is_tuple,
     normalize_format = normalize_format,

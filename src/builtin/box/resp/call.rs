@@ -3,7 +3,8 @@
 //! For the life of a connection its Lua thread keeps, at fixed places of its stack, the client
 //! table, the tables of handlers, and the names of the last few commands as Lua strings. So a
 //! call costs one table look-up by an interned string and one string per argument; nothing is
-//! allocated in Rust.
+//! allocated in Rust. A handler with a variant for lent arguments (`resp.lend`) costs not even the
+//! strings: the connection has a few values that point into the request while the variant runs.
 //!
 //! Handlers are called protected, so a request that fails is answered and the next one goes on.
 //! The whole connection runs inside one more protected call: what can still raise there is the
@@ -41,12 +42,20 @@ mod slot {
     pub const UNKNOWN: i32 = 7;
     pub const SLOW: i32 = 8;
     pub const NAMES: i32 = 9;
+    /// The handlers of the names that have a variant, nil for others.
+    pub const LENDERS: i32 = NAMES + super::NAME_COUNT as i32;
+    /// Their variants.
+    pub const VARIANTS: i32 = LENDERS + super::NAME_COUNT as i32;
+    pub const LENT: i32 = VARIANTS + super::NAME_COUNT as i32;
+    pub const LAST: i32 = LENT + super::LENT_COUNT_MAX as i32 - 1;
 }
 
 /// How many names of commands a connection remembers.
 const NAME_COUNT: usize = 8;
 /// Longest name that is remembered.
 const NAME_SIZE_MAX: usize = 16;
+/// Most arguments that are lent, as the Lua half has it.
+const LENT_COUNT_MAX: usize = 4;
 /// Most arguments that are passed as such; LuaJIT's limit for one call is 8000.
 const ARGUMENT_COUNT_MAX: usize = 5000;
 /// Under this threshold requests are timed exactly, else with the kernel's coarse clock, which
@@ -58,7 +67,16 @@ pub(super) struct LuaService {
     pub(super) handlers: Rc<Handlers>,
 }
 
+/// Bytes that a handler may look at while it runs; `struct lycosa_lent` of `lent.lua`.
+#[repr(C)]
+struct Lent {
+    data: *const u8,
+    size: usize,
+}
+
 thread_local! {
+    /// Of handlers `{variant, argument count}`, and the type of lent arguments.
+    static LENDING: RefCell<Option<(Reference, Reference)>> = const { RefCell::new(None) };
     static CLIENT_METATABLE: RefCell<Option<Reference>> = const { RefCell::new(None) };
     /// Of the messages about handlers that failed.
     static FAILURES: RateLimit = RateLimit::default();
@@ -68,6 +86,14 @@ thread_local! {
 pub(super) fn lua_resp_set_client_metatable(cx: Context<'_>) -> Result<usize> {
     cx.set_top(1);
     CLIENT_METATABLE.set(Some(cx.reference()));
+    Ok(0)
+}
+
+/// `set_lending(variants by handler, type of lent arguments)`
+pub(super) fn lua_resp_set_lending(cx: Context<'_>) -> Result<usize> {
+    cx.set_top(2);
+    let new_lent = cx.reference();
+    LENDING.set(Some((cx.reference(), new_lent)));
     Ok(0)
 }
 
@@ -156,12 +182,14 @@ fn run(cx: Context<'_>) -> Result<usize> {
     // SAFETY: `serve` passes its own session, which outlives this call.
     let run_state = unsafe { &*cx.userdata(1).cast::<Run<'_>>() };
     lua::push_function(cx, on_error);
-    cx.set_top(slot::NAMES + NAME_COUNT as i32 - 1);
+    cx.set_top(slot::LAST);
+    let lent = make_lent(cx)?;
     let mut handler = LuaHandler {
         cx,
         handlers: run_state.handlers,
         version: 0,
         names: [Name::EMPTY; NAME_COUNT],
+        lent,
         batch: None,
         time_us: 0,
         key: Vec::new(),
@@ -169,6 +197,22 @@ fn run(cx: Context<'_>) -> Result<usize> {
     };
     run_state.connection.run(run_state.stream, &mut handler);
     Ok(0)
+}
+
+/// Puts values for lent arguments into their slots; where their bytes are noted.
+fn make_lent(cx: Context<'_>) -> Result<[*mut Lent; LENT_COUNT_MAX]> {
+    let mut places = [std::ptr::null_mut(); LENT_COUNT_MAX];
+    for (place, slot) in places.iter_mut().zip(slot::LENT..) {
+        LENDING.with_borrow(|lending| match lending {
+            Some((_, new_lent)) => cx.push_reference(new_lent),
+            None => cx.push_nil(),
+        });
+        cx.call(0, 1)?;
+        let value = cx.cdata(-1).ok_or_else(|| Error::illegal_params("no cdata was made"))?;
+        *place = value.payload().cast_mut().cast();
+        cx.replace(slot);
+    }
+    Ok(places)
 }
 
 /// Sees what a handler raised where it was raised: replies pass, everything else is logged.
@@ -216,10 +260,12 @@ struct Name {
     size: u8,
     /// The number of arguments it takes as Redis counts, 0 if any.
     arity: i32,
+    /// How many arguments a variant takes lent; 0: the handler has none.
+    lent_count: u8,
 }
 
 impl Name {
-    const EMPTY: Name = Name { bytes: [0; NAME_SIZE_MAX], size: 0, arity: 0 };
+    const EMPTY: Name = Name { bytes: [0; NAME_SIZE_MAX], size: 0, arity: 0, lent_count: 0 };
 
     #[inline]
     fn is(&self, name: &[u8]) -> bool {
@@ -233,6 +279,8 @@ struct LuaHandler<'a> {
     /// Of the handlers that stand in the slots.
     version: u64,
     names: [Name; NAME_COUNT],
+    /// Inside the values in the slots from [`slot::LENT`] on.
+    lent: [*mut Lent; LENT_COUNT_MAX],
     /// Open while a batch is executed.
     batch: Option<Batch>,
     /// The time when the last request ended.
@@ -260,6 +308,7 @@ impl Handler for LuaHandler<'_> {
             Ok(count) => self.call(count, connection, out),
             Err(text) => Writer::new(out, connection.version.get()).error(text.as_bytes()),
         }
+        self.take_back();
         self.cx.set_top(top);
         if out.len() == start {
             // A reply that could not be written in full; `call` has cut it off.
@@ -355,8 +404,35 @@ impl LuaHandler<'_> {
             known.arity = cx.integer(-1).unwrap_or(0) as i32;
             cx.pop(1);
         }
+        known.lent_count = self.remember_variant(index);
         cx.replace(slot::NAMES + index as i32);
         self.names[index] = known;
+    }
+
+    /// Puts the handler whose name is on top of the stack and its variant into their slots; how many
+    /// arguments that takes, 0 if there is none.
+    fn remember_variant(&self, index: usize) -> u8 {
+        let cx = self.cx;
+        let top = cx.top();
+        cx.push_value(-1);
+        cx.raw_get(slot::COMMANDS);
+        LENDING.with_borrow(|lending| match lending {
+            Some((variants, _)) => cx.push_reference(variants),
+            None => cx.new_table(0, 0),
+        });
+        cx.push_value(-2);
+        cx.raw_get(-2);
+        let mut count = 0;
+        if cx.kind(-1) == Kind::Table {
+            cx.raw_get_index(-1, 2);
+            count = cx.integer(-1).unwrap_or(0) as u8;
+            cx.raw_get_index(-2, 1);
+            cx.replace(slot::VARIANTS + index as i32);
+            cx.set_top(top + 1);
+            cx.replace(slot::LENDERS + index as i32);
+        }
+        cx.set_top(top);
+        count
     }
 
     /// Pushes the handler of a request and its arguments; how many. `Err` is the reply.
@@ -384,9 +460,38 @@ impl LuaHandler<'_> {
             cx.pop(1);
             return self.push_unusual(request);
         }
+        let lent_count = usize::from(self.names[index].lent_count);
+        // The handler may have been exchanged since it was remembered.
+        if lent_count == count - 1 && cx.pointer(-1) == cx.pointer(slot::LENDERS + index as i32) {
+            cx.push_value(slot::VARIANTS + index as i32);
+            cx.push_value(slot::CLIENT);
+            self.push_lent(request, lent_count);
+            return Ok(count as i32);
+        }
         cx.push_value(slot::CLIENT);
         self.push_arguments(request, 1)?;
         Ok(count as i32)
+    }
+
+    /// Pushes all arguments, so many, without a copy.
+    #[inline]
+    fn push_lent(&mut self, request: Request<'_>, count: usize) {
+        for (index, &lent) in self.lent[..count].iter().enumerate() {
+            let bytes = request.argument(index + 1);
+            // SAFETY: the value lives in its slot, and nobody else has this address. The bytes live
+            // until the request has been executed, and `take_back` comes before.
+            unsafe { lent.write(Lent { data: bytes.as_ptr(), size: bytes.len() }) };
+            self.cx.push_value(slot::LENT + index as i32);
+        }
+    }
+
+    /// Empties what was lent, so that nothing points into the request any more.
+    #[inline]
+    fn take_back(&mut self) {
+        for &lent in &self.lent {
+            // SAFETY: as in `push_lent`.
+            unsafe { lent.write(Lent { data: std::ptr::null(), size: 0 }) };
+        }
     }
 
     /// Pushes the arguments from an index on.
