@@ -4,6 +4,9 @@
 //! ended. What it changed is visible meanwhile, as in Tarantool's memtx. When the journal loses
 //! entries, they and everything after them are undone, newest first, before any fiber learns of it.
 //!
+//! Of a transaction of one change only the change stands there, and the transaction is used again at
+//! once: hundreds may wait for one write, and their buffers would not fit into the cache.
+//!
 //! # Invariants
 //! - Positions in the queue ascend.
 //! - A transaction in the queue belongs to no fiber.
@@ -27,12 +30,12 @@ use super::context::Context;
 use super::database::Database;
 use super::space_definition::GROUP_LOCAL;
 use super::statistics::Operation;
-use super::transaction::{Decided, Place, Transaction};
+use super::transaction::{Decided, Place, Statement, Transaction};
 
 /// Transactions that are submitted and not decided.
 #[derive(Default)]
 pub(crate) struct Commits {
-    queue: RefCell<VecDeque<(u64, Rc<Transaction>)>>,
+    queue: Queue,
     open_batches: Cell<usize>,
     /// What was lost while a batch was open.
     losses: RefCell<Vec<(u64, u64, Error)>>,
@@ -80,7 +83,7 @@ impl Commits {
 
     /// Bytes that the statements of each waiting transaction take.
     pub fn sizes(&self) -> Vec<usize> {
-        self.queue.borrow().iter().map(|(_, transaction)| transaction.size()).collect()
+        self.queue.borrow().iter().map(|(_, pending)| pending.size()).collect()
     }
 
     /// How many wait for the journal.
@@ -95,16 +98,18 @@ pub(crate) struct JournalListener;
 impl Completion for JournalListener {
     fn written(&self, upto: u64) {
         let db = Database::current();
-        while let Some(transaction) = pop_front(&db.commits().queue, upto) {
-            db.finish_commit(transaction);
+        while let Some(pending) = pop_front(&db.commits().queue, upto) {
+            if let Pending::Transaction(transaction) = pending {
+                db.finish_commit(transaction);
+            }
         }
         db.commits().decided.broadcast();
     }
 
     fn lost(&self, from: u64, upto: u64, error: &Error) {
         let db = Database::current();
-        while let Some(transaction) = pop_back(&db.commits().queue, from) {
-            db.finish_rollback(transaction);
+        while let Some(pending) = pop_back(&db.commits().queue, from) {
+            db.finish_rollback(pending.into_transaction(db));
         }
         if db.commits().open_batches.get() > 0 {
             db.commits().losses.borrow_mut().push((from, upto, error.clone()));
@@ -118,18 +123,46 @@ impl Completion for JournalListener {
     }
 }
 
-type Queue = RefCell<VecDeque<(u64, Rc<Transaction>)>>;
+/// Positions in the journal and what waits for them.
+type Queue = RefCell<VecDeque<(u64, Pending)>>;
 
-fn pop_front(queue: &Queue, upto: u64) -> Option<Rc<Transaction>> {
-    let mut queue = queue.borrow_mut();
-    let is_decided = queue.front().is_some_and(|(position, _)| *position <= upto);
-    if is_decided { queue.pop_front().map(|(_, transaction)| transaction) } else { None }
+/// What waits for the journal.
+enum Pending {
+    /// The change of a transaction of one change in memory, with nobody to tell.
+    Statement(Statement),
+    Transaction(Rc<Transaction>),
 }
 
-fn pop_back(queue: &Queue, from: u64) -> Option<Rc<Transaction>> {
+impl Pending {
+    fn size(&self) -> usize {
+        match self {
+            Pending::Statement(statement) => size_of_val(statement),
+            Pending::Transaction(transaction) => transaction.size(),
+        }
+    }
+
+    fn into_transaction(self, db: &Database) -> Rc<Transaction> {
+        match self {
+            Pending::Statement(statement) => {
+                let transaction = db.new_transaction();
+                transaction.push(statement);
+                transaction
+            }
+            Pending::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+fn pop_front(queue: &Queue, upto: u64) -> Option<Pending> {
+    let mut queue = queue.borrow_mut();
+    let is_decided = queue.front().is_some_and(|(position, _)| *position <= upto);
+    if is_decided { queue.pop_front().map(|(_, pending)| pending) } else { None }
+}
+
+fn pop_back(queue: &Queue, from: u64) -> Option<Pending> {
     let mut queue = queue.borrow_mut();
     let is_lost = queue.back().is_some_and(|(position, _)| *position >= from);
-    if is_lost { queue.pop_back().map(|(_, transaction)| transaction) } else { None }
+    if is_lost { queue.pop_back().map(|(_, pending)| pending) } else { None }
 }
 
 impl Database {
@@ -188,10 +221,19 @@ impl Database {
         let has_handlers = transaction.has_handlers(true) || transaction.has_handlers(false);
         // Handlers are told before `box.commit` returns, also in a batch.
         let waiting = has_handlers.then(|| transaction.clone());
-        if waiting.is_some() {
-            transaction.set_awaited();
-        }
-        self.commits().queue.borrow_mut().push_back((ticket.position(), transaction));
+        let pending = match transaction.take_only_statement() {
+            Some(statement) => {
+                self.recycle(transaction);
+                Pending::Statement(statement)
+            }
+            None => {
+                if waiting.is_some() {
+                    transaction.set_awaited();
+                }
+                Pending::Transaction(transaction)
+            }
+        };
+        self.commits().queue.borrow_mut().push_back((ticket.position(), pending));
         if waiting.is_none() && context.batch.is_open() {
             context.batch.note(ticket);
             return Ok(());

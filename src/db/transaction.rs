@@ -419,6 +419,20 @@ impl Transaction {
         show(&state.statements, &state.bodies)
     }
 
+    /// Takes out its statement, if it is its only one and nothing else of the transaction matters to
+    /// the outcome: it is in memory, without handlers and effects. The transaction may be used again.
+    pub(crate) fn take_only_statement(&self) -> Option<Statement> {
+        let state = &mut *self.state.borrow_mut();
+        let [statement] = &state.statements[..] else { return None };
+        let has_handlers = !state.on_commit.is_empty() || !state.on_rollback.is_empty();
+        let is_on_disk = self.engine.get() == Some(Engine::Vinyl);
+        if has_handlers || is_on_disk || statement.effects.is_some() {
+            return None;
+        }
+        state.bodies.clear();
+        state.statements.pop()
+    }
+
     /// Says that a fiber waits for the outcome and will run the application's handlers.
     pub(crate) fn set_awaited(&self) {
         self.is_awaited.set(true);

@@ -24,7 +24,7 @@ use super::buffer;
 use super::reply::{Version, Writer};
 use super::request::{Parser, ProtocolError};
 use super::server::Shared;
-use super::window::{Request, Window};
+use super::window::{REQUEST_COUNT_MAX, Request, Window};
 use crate::base::error::Error;
 use crate::fiber::{self, Fiber};
 use crate::net::{Stream, listen};
@@ -286,6 +286,7 @@ impl Connection {
         let mut parser = Parser::new(self.server.limits.get().request);
         let mut window = Window::default();
         let mut input = Vec::new();
+        let mut written = Vec::new();
         loop {
             match self.read(stream, &mut input, &parser) {
                 Ok(true) => {}
@@ -298,7 +299,8 @@ impl Connection {
             parser.set_authenticated(self.authenticated.get());
             parser.set_limits(self.server.limits.get().request);
             self.busy.set(true);
-            let result = self.batch(stream, &mut parser, &mut window, &mut input, handler);
+            let result =
+                self.batch(stream, &mut parser, &mut window, &mut input, &mut written, handler);
             self.busy.set(false);
             if let Err(error) = result {
                 tracing::debug!(client = %self.peer, "writing: {error}");
@@ -311,6 +313,7 @@ impl Connection {
             if input.is_empty() {
                 buffer::give_back(std::mem::take(&mut input));
                 parser.shrink();
+                written.shrink_to(REQUEST_COUNT_MAX);
             }
         }
         self.closing.set(Closing::Now);
@@ -351,10 +354,10 @@ impl Connection {
         parser: &mut Parser,
         window: &mut Window,
         input: &mut Vec<u8>,
+        written: &mut Vec<Written>,
         handler: &mut H,
     ) -> io::Result<()> {
         let mut out = buffer::take();
-        let mut written = Vec::new();
         let mut start = 0;
         window.clear();
         let mut found = find_requests(parser, window, input, &mut start);
@@ -369,9 +372,9 @@ impl Connection {
                 if self.closing.get() != Closing::No {
                     break;
                 }
-                self.execute(handler, window.request(at, input), &mut out, &mut written);
+                self.execute(handler, window.request(at, input), &mut out, written);
                 if out.len() >= FLUSH_SIZE {
-                    self.settle(handler, &mut out, &mut written);
+                    self.settle(handler, &mut out, written);
                     self.write(stream, &mut out)?;
                     handler.begin();
                 }
@@ -382,7 +385,7 @@ impl Connection {
             match found {
                 Found::All => {}
                 Found::Single(at) => {
-                    self.execute(handler, parser.request(&input[at..]), &mut out, &mut written);
+                    self.execute(handler, parser.request(&input[at..]), &mut out, written);
                 }
                 Found::End => break,
                 Found::Error(error) => {
@@ -398,7 +401,7 @@ impl Connection {
             handler.expect(self, window.requests(input));
         }
         let switches = fiber::switch_count();
-        self.settle(handler, &mut out, &mut written);
+        self.settle(handler, &mut out, written);
         if fiber::switch_count() == switches {
             // All that are ready execute first and write then: a client that wakes up to a reply
             // is not put to sleep and woken again for each of its connections.

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 /// Most requests of a window: more would push each other out of the cache.
-const REQUEST_COUNT_MAX: usize = 32;
+pub(super) const REQUEST_COUNT_MAX: usize = 32;
 /// Most arguments of a request in a window; one with more is worth its own time.
 const ARGUMENT_COUNT_MAX: usize = 16;
 
