@@ -14,7 +14,7 @@ mod scan;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::session;
 use super::space::database;
@@ -332,13 +332,12 @@ fn lua_resp_is_connected(cx: Context<'_>) -> Result<usize> {
 /// `info(connection)`
 fn lua_resp_info(cx: Context<'_>) -> Result<usize> {
     let connection = connection(cx)?;
-    let now = Instant::now();
-    let idle = now.saturating_duration_since(connection.active_at());
+    let idle = connection.idle();
     let memory = size_of::<Connection>() + connection.input_size() + connection.output_size();
     cx.new_table(0, 10);
     for (name, value) in [
         ("fd", i64::from(connection.descriptor)),
-        ("age", now.saturating_duration_since(connection.since).as_secs().cast_signed()),
+        ("age", connection.since.elapsed().as_secs().cast_signed()),
         ("idle", idle.as_secs().cast_signed()),
         ("input_size", connection.input_size() as i64),
         ("input_free", 0),

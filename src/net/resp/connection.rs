@@ -18,13 +18,14 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::buffer;
 use super::reply::{Version, Writer};
 use super::request::{Parser, ProtocolError};
 use super::server::Shared;
 use super::window::{REQUEST_COUNT_MAX, Request, Window};
+use crate::base::clock::{self, Clock};
 use crate::base::error::Error;
 use crate::fiber::{self, Fiber};
 use crate::net::{Stream, listen};
@@ -127,6 +128,10 @@ fn find_requests(
     Found::All
 }
 
+fn coarse_now() -> Duration {
+    clock::read(Clock::MonotonicCoarse)
+}
+
 /// A connection as others see it.
 pub struct Connection {
     /// Its number; never reused.
@@ -152,7 +157,8 @@ pub struct Connection {
     closing: Cell<Closing>,
     /// Whether a batch is being executed.
     busy: Cell<bool>,
-    active_at: Cell<Instant>,
+    /// When it last sent something, on the coarse clock.
+    active_at: Cell<Duration>,
     input_size: Cell<usize>,
     output_size: Cell<usize>,
     command: Cell<([u8; NAME_SIZE_MAX], u8)>,
@@ -167,13 +173,12 @@ impl Connection {
         peer: SocketAddr,
         server: Rc<Shared>,
     ) -> io::Result<Connection> {
-        let now = Instant::now();
         Ok(Connection {
             id,
             peer,
             local: stream.local_address()?,
             descriptor: stream.descriptor(),
-            since: now,
+            since: Instant::now(),
             version: Cell::new(Version::Resp2),
             reply_mode: Cell::new(ReplyMode::On),
             authenticated: Cell::new(true),
@@ -181,7 +186,7 @@ impl Connection {
             key_space: Cell::new(None),
             closing: Cell::new(Closing::No),
             busy: Cell::new(false),
-            active_at: Cell::new(now),
+            active_at: Cell::new(coarse_now()),
             input_size: Cell::new(0),
             output_size: Cell::new(0),
             command: Cell::new(([0; NAME_SIZE_MAX], 0)),
@@ -190,9 +195,9 @@ impl Connection {
         })
     }
 
-    /// When it last sent something.
-    pub fn active_at(&self) -> Instant {
-        self.active_at.get()
+    /// For how long it has sent nothing, to a few milliseconds.
+    pub fn idle(&self) -> Duration {
+        coarse_now().saturating_sub(self.active_at.get())
     }
 
     /// Bytes of a request that is not whole yet.
@@ -342,7 +347,7 @@ impl Connection {
             }
             stream.poll_read(cx, input)
         }))?;
-        self.active_at.set(Instant::now());
+        self.active_at.set(coarse_now());
         self.server.counters.add_input(size);
         Ok(size > 0)
     }

@@ -14,7 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 
@@ -263,11 +263,9 @@ fn start(
 fn sweep(shared: &Shared) {
     while fiber::sleep(SWEEP_INTERVAL).is_ok() {
         let Some(timeout) = shared.limits.get().idle_timeout else { continue };
-        let now = Instant::now();
         let connections = shared.connections.borrow();
         let idle = connections.values().filter(|connection| {
-            let silent = now.saturating_duration_since(connection.active_at());
-            !connection.is_busy() && silent > timeout
+            !connection.is_busy() && connection.idle() > timeout
         });
         let idle: Vec<_> = idle.cloned().collect();
         drop(connections);
