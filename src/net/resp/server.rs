@@ -264,9 +264,9 @@ fn sweep(shared: &Shared) {
     while fiber::sleep(SWEEP_INTERVAL).is_ok() {
         let Some(timeout) = shared.limits.get().idle_timeout else { continue };
         let connections = shared.connections.borrow();
-        let idle = connections.values().filter(|connection| {
-            !connection.is_busy() && connection.idle() > timeout
-        });
+        let idle = connections
+            .values()
+            .filter(|connection| !connection.is_busy() && connection.idle() > timeout);
         let idle: Vec<_> = idle.cloned().collect();
         drop(connections);
         for connection in idle {

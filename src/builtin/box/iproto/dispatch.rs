@@ -187,34 +187,42 @@ impl<'a> Runner<'a> {
         replies.settle(submitted, self.connection);
     }
 
-    /// The request in a packet that was just taken, if it is one for data out of a stream.
+    /// The place in the window of the request in a packet that was just taken, if it is one for data
+    /// out of a stream.
     #[inline]
-    fn read(&mut self, packet: &'a [u8]) -> Option<(Header, Request<'a>)> {
+    fn read(&mut self, packet: &'a [u8]) -> Option<usize> {
         if self.next == self.window.len() {
             self.window.clear();
             self.next = 0;
             let packets = std::iter::once(packet).chain(self.work.upcoming());
-            self.window.extend(packets.take(WINDOW_SIZE).map_while(Request::decode_packet));
+            // At once: what grows by and by is copied each time.
+            self.window.reserve(WINDOW_SIZE);
+            for packet in packets.take(WINDOW_SIZE) {
+                let Some(read) = Request::decode_packet(packet) else { break };
+                self.window.push(read);
+            }
             if self.window.len() > 1
                 && let Some(database) = Database::find()
             {
                 database.expect(self.window.iter().map(|(_, request)| request));
             }
         }
-        let read = self.window.get(self.next).copied();
-        self.next += usize::from(read.is_some());
-        read
+        let place = self.next;
+        let is_read = place < self.window.len();
+        self.next += usize::from(is_read);
+        is_read.then_some(place)
     }
 
     /// Runs one packet, unless its stream is busy.
     fn run_packet(&mut self, packet: &'a [u8]) {
         self.connection.count_request();
-        if let Some((header, request)) = self.read(packet)
+        if let Some(place) = self.read(packet)
+            && let (header, _) = &self.window[place]
             && !packet::is_overridden(header.kind)
-            && !is_outdated(&header)
+            && !is_outdated(header)
         {
             self.detach();
-            return self.run_data(&header, request);
+            return self.run_data(place);
         }
         let row = match Row::decode_packet(packet) {
             Ok(row) => row,
@@ -278,26 +286,27 @@ impl<'a> Runner<'a> {
         reply::error(&mut self.replies.bytes, meta(sync), error);
     }
 
-    /// Executes a request for data.
-    fn run_data(&mut self, header: &Header, request: Request<'a>) {
-        let result = match self.check_session(header.kind) {
-            Ok(()) if self.run_points(&request) => return,
+    /// Executes the request for data at this place of the window.
+    fn run_data(&mut self, place: usize) {
+        let Header { kind, sync, .. } = self.window[place].0;
+        let result = match self.check_session(kind) {
+            Ok(()) if self.run_points(place) => return,
             Ok(()) => {
-                self.current.set_sync(header.sync);
-                let client = self.client;
-                self.answer(header.sync, |meta, out| request::data(client, request, meta, out))
+                self.current.set_sync(sync);
+                let (client, request) = (self.client, self.window[place].1);
+                self.answer(sync, |meta, out| request::data(client, request, meta, out))
             }
             Err(error) => Err(error),
         };
         if let Err(error) = result {
-            self.fail(header.sync, &error);
+            self.fail(sync, &error);
         }
     }
 
-    /// Executes the request taken last and those like it that follow at once, if they are but
-    /// look-ups.
-    fn run_points(&mut self, request: &Request<'_>) -> bool {
-        let first = self.next - 1;
+    /// Executes the request at this place of the window, which was taken last, and those like it that
+    /// follow at once, if they are but look-ups.
+    fn run_points(&mut self, first: usize) -> bool {
+        let request = &self.window[first].1;
         let Some(database) = Database::find().filter(|_| request::is_point(request)) else {
             return false;
         };
