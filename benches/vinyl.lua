@@ -35,41 +35,25 @@ if fiber.set_max_slice ~= nil then
     fiber.set_max_slice(600)
 end
 
--- Seconds that tx, the first thread, has run or waited for a processor, as the system counts.
-local function wanted()
-    local file = io.open('/proc/self/schedstat')
-    local ran, waited = file:read('*l'):match('(%d+) (%d+)')
-    file:close()
-    return (ran + waited) / 1e9
-end
-
--- Watches how late a fiber is woken: as long tx was busy with something else, or the processor was. A
--- virtual machine may be stopped by its host, too, for longer than all of that: then tx has neither
--- run nor waited, though it did not sleep. `longest_all` is with that time.
-local NAP = 0.001
-local longest, longest_all = 0, 0
+-- Watches how late a fiber is woken: as long tx was busy with something else.
+local longest = 0
 fiber.create(function()
     while true do
-        local start, before = clock.monotonic(), wanted()
-        fiber.sleep(NAP)
-        local elapsed, asked = clock.monotonic() - start, wanted() - before
-        -- Up to the end of the nap tx may have slept.
-        local stopped = math.max(0, elapsed - NAP - asked)
-        longest_all = math.max(longest_all, elapsed - NAP)
-        longest = math.max(longest, elapsed - NAP - stopped)
+        local start = clock.monotonic()
+        fiber.sleep(0.001)
+        longest = math.max(longest, clock.monotonic() - start - 0.001)
     end
 end)
 
 local function measure(name, count, work)
     collectgarbage()
     fiber.sleep(0.01)
-    longest, longest_all = 0, 0
+    longest = 0
     local start = clock.monotonic()
     work(count)
     local elapsed = clock.monotonic() - start
     print(('%s: %.0f'):format(name, count / elapsed))
     print(('longest stall of tx, %s: %.2f'):format(name, longest * 1000))
-    print(('longest with the host, %s: %.2f'):format(name, longest_all * 1000))
     io.stdout:flush()
 end
 
