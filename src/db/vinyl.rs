@@ -188,7 +188,9 @@ impl Database {
             if let Err(error) = engine.store().abort(&tree) {
                 tracing::error!("failed to delete a table: {error}");
             }
-        });
+        })
+        // What an end comes before, the next start deletes.
+        .set_system();
     }
 
     /// Whether the store has the changes of this row of the log.

@@ -85,6 +85,7 @@ pub fn end_clients(timeout: Duration) -> bool {
         let left =
             deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
         if !first.join_timeout(left) {
+            tracing::error!("fiber {} ({}) does not end", first.id(), first.name());
             return false;
         }
     }

@@ -32,20 +32,18 @@ pub(super) fn add(module: Module<'_>) -> Module<'_> {
     module
         .pointer("get_number", get_number as *const c_void)
         .pointer("get_string", get_string as *const c_void)
-        .pointer("peek_number", peek_number as *const c_void)
-        .pointer("peek_string", peek_string as *const c_void)
         .function("iterator_step", lua_iterator_step)
         .pointer("iterator_next", iterator_next as *const c_void)
         .pointer("iterator_free", iterator_free as *const c_void)
 }
 
-/// Looks up a key of one part in a unique index, if nothing stands against doing it fast, and keeps
-/// what it found as the caller wants it.
+/// Looks up a key of one part in a unique index, if nothing stands against doing it fast. What a
+/// caller only peeks at is held for it; others copy or count it at once.
 fn get(
     space_id: u32,
     index_id: u32,
+    is_peek: bool,
     encode: impl FnOnce(&mut Vec<u8>),
-    keep: impl FnOnce(TuplePtr) -> *const RawTuple,
 ) -> *const RawTuple {
     thread_local!(static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
     let Some(database) = Database::find() else { return SLOW };
@@ -71,7 +69,12 @@ fn get(
         }
         database.statistics().count(Operation::Select);
         match index.find(key, 1) {
-            Some(tuple) => keep(tuple),
+            Some(tuple) => {
+                if is_peek {
+                    hold(tuple);
+                }
+                tuple.as_raw()
+            }
             None => std::ptr::null(),
         }
     })
@@ -89,22 +92,21 @@ pub(super) fn whole(number: f64) -> Option<i64> {
     (number.trunc() == number && number.abs() <= TWO_53).then_some(number as i64)
 }
 
-/// For a caller that copies or counts the tuple at once.
-fn lend(tuple: TuplePtr) -> *const RawTuple {
-    tuple.as_raw()
-}
-
-/// For a caller that has one value for all tuples that it looks at.
-fn hold(tuple: TuplePtr) -> *const RawTuple {
+/// Counts a tuple for the caller that has one value for all tuples it looks at.
+fn hold(tuple: TuplePtr) {
     // SAFETY: it was just found in an index, which holds it.
     let old = PEEKED.replace(Some(unsafe { tuple.to_tuple() }));
     drop(old);
-    tuple.as_raw()
 }
 
-extern "C" fn get_number(space_id: u32, index_id: u32, number: f64) -> *const RawTuple {
+extern "C" fn get_number(
+    space_id: u32,
+    index_id: u32,
+    number: f64,
+    is_peek: bool,
+) -> *const RawTuple {
     let Some(integer) = whole(number) else { return SLOW };
-    get(space_id, index_id, |key| mp::write_int(key, integer), lend)
+    get(space_id, index_id, is_peek, |key| mp::write_int(key, integer))
 }
 
 unsafe extern "C" fn get_string(
@@ -112,26 +114,11 @@ unsafe extern "C" fn get_string(
     index_id: u32,
     data: *const u8,
     size: usize,
+    is_peek: bool,
 ) -> *const RawTuple {
     // SAFETY: promised by the caller, see `bytes`.
     let bytes = unsafe { bytes(data, size) };
-    get(space_id, index_id, |key| mp::write_str(key, bytes), lend)
-}
-
-extern "C" fn peek_number(space_id: u32, index_id: u32, number: f64) -> *const RawTuple {
-    let Some(integer) = whole(number) else { return SLOW };
-    get(space_id, index_id, |key| mp::write_int(key, integer), hold)
-}
-
-unsafe extern "C" fn peek_string(
-    space_id: u32,
-    index_id: u32,
-    data: *const u8,
-    size: usize,
-) -> *const RawTuple {
-    // SAFETY: promised by the caller, see `bytes`.
-    let bytes = unsafe { bytes(data, size) };
-    get(space_id, index_id, |key| mp::write_str(key, bytes), hold)
+    get(space_id, index_id, is_peek, |key| mp::write_str(key, bytes))
 }
 
 /// The bytes that Lua passes.

@@ -8,13 +8,10 @@ local bless_for_now = tuple.bless_for_now
 local is_lent, own = lent.is_lent, lent.own
 local type, tonumber, next, getmetatable = type, tonumber, next, getmetatable
 
-local get_number = ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, double)', native.get_number)
+local get_number =
+    ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, double, bool)', native.get_number)
 local get_string =
-    ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, const char *, size_t)', native.get_string)
-local peek_number =
-    ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, double)', native.peek_number)
-local peek_string =
-    ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, const char *, size_t)', native.peek_string)
+    ffi.cast('const uint8_t *(*)(uint32_t, uint32_t, const char *, size_t, bool)', native.get_string)
 local put_string = ffi.cast('void (*)(uint32_t, const char *, size_t)', native.put_string)
 local put_number = ffi.cast('void (*)(uint32_t, double)', native.put_number)
 local put_operation =
@@ -144,24 +141,20 @@ end
 
 local index_methods = {}
 
--- The address of the tuple with a key of one part by one of two fast reads.
-local function find_part(index, part, by_number, by_string)
-    local kind = type(part)
-    if kind == 'number' then
-        return by_number(index.space_id, index.id, part)
-    elseif kind == 'string' then
-        return by_string(index.space_id, index.id, part, #part)
-    elseif is_lent(part) then
-        return by_string(index.space_id, index.id, part.data, part.size)
-    end
-    return SLOW
-end
-
-local function find(index, key, by_number, by_string)
+-- The address of the tuple with a key of one part.
+local function find(index, key, is_peek)
     if type(key) == 'table' and #key == 1 then
         key = key[1]
     end
-    return find_part(index, key, by_number, by_string)
+    local kind = type(key)
+    if kind == 'number' then
+        return get_number(index.space_id, index.id, key, is_peek)
+    elseif kind == 'string' then
+        return get_string(index.space_id, index.id, key, #key, is_peek)
+    elseif is_lent(key) then
+        return get_string(index.space_id, index.id, key.data, key.size, is_peek)
+    end
+    return SLOW
 end
 
 -- What a fast read could not do.
@@ -172,7 +165,7 @@ local function get_slow(index, key, method)
 end
 
 function index_methods.get(index, key)
-    local raw = find(index, key, get_number, get_string)
+    local raw = find(index, key, false)
     if raw == SLOW then
         return get_slow(index, key, 'get')
     elseif raw == nil then
@@ -185,7 +178,7 @@ end
 -- As get, for a look at a tuple in memory: what is returned may be another tuple after the next
 -- peek, of whatever fiber. Not in Tarantool: for the hottest paths, it saves the making of a value.
 function index_methods.peek(index, key)
-    local raw = find(index, key, peek_number, peek_string)
+    local raw = find(index, key, true)
     if raw == SLOW then
         return get_slow(index, key, 'peek')
     elseif raw == nil then
