@@ -218,17 +218,17 @@ impl Database {
                 return Err(error);
             }
         };
-        let has_handlers = transaction.has_handlers(true) || transaction.has_handlers(false);
-        // Handlers are told before `box.commit` returns, also in a batch.
-        let waiting = has_handlers.then(|| transaction.clone());
+        let mut waiting = None;
         let pending = match transaction.take_only_statement() {
             Some(statement) => {
                 self.recycle(transaction);
                 Pending::Statement(statement)
             }
             None => {
-                if waiting.is_some() {
+                // Handlers are told before `box.commit` returns, also in a batch.
+                if transaction.has_handlers() {
                     transaction.set_awaited();
+                    waiting = Some(transaction.clone());
                 }
                 Pending::Transaction(transaction)
             }

@@ -112,6 +112,12 @@ struct State {
     decided: Option<Decided>,
 }
 
+impl State {
+    fn has_handlers(&self) -> bool {
+        !self.on_commit.is_empty() || !self.on_rollback.is_empty()
+    }
+}
+
 /// Handlers of an outcome and what they are shown.
 pub(crate) type Decided = (Vec<Handler>, TransactionEvent);
 
@@ -213,10 +219,9 @@ impl Transaction {
         self.state.borrow_mut().on_rollback.push(handler);
     }
 
-    /// Whether the application set handlers for this outcome.
-    pub(crate) fn has_handlers(&self, committed: bool) -> bool {
-        let state = self.state.borrow();
-        !if committed { &state.on_commit } else { &state.on_rollback }.is_empty()
+    /// Whether the application set handlers.
+    pub(crate) fn has_handlers(&self) -> bool {
+        self.state.borrow().has_handlers()
     }
 
     /// Starts over as a new transaction, keeping its buffers.
@@ -424,9 +429,8 @@ impl Transaction {
     pub(crate) fn take_only_statement(&self) -> Option<Statement> {
         let state = &mut *self.state.borrow_mut();
         let [statement] = &state.statements[..] else { return None };
-        let has_handlers = !state.on_commit.is_empty() || !state.on_rollback.is_empty();
         let is_on_disk = self.engine.get() == Some(Engine::Vinyl);
-        if has_handlers || is_on_disk || statement.effects.is_some() {
+        if state.has_handlers() || is_on_disk || statement.effects.is_some() {
             return None;
         }
         state.bodies.clear();

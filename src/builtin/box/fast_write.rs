@@ -81,8 +81,8 @@ extern "C" fn put_number(index: u32, number: f64) {
 
 /// Begins the operation with that index, of three parts; index 0 begins the list.
 unsafe extern "C" fn put_operation(index: u32, name: *const u8, size: usize) {
-    // SAFETY: Lua passes a string that it holds during the call.
-    let name = unsafe { std::slice::from_raw_parts(name, size) };
+    // SAFETY: promised by the caller, see `bytes`.
+    let name = unsafe { bytes(name, size) };
     OPERATIONS.with_borrow_mut(|operations| {
         put(operations, index, |operations| {
             operations.push(SHORT_ARRAY | 3);
@@ -93,7 +93,7 @@ unsafe extern "C" fn put_operation(index: u32, name: *const u8, size: usize) {
 
 unsafe extern "C" fn operation_string(data: *const u8, size: usize) {
     // SAFETY: as above.
-    let bytes = unsafe { std::slice::from_raw_parts(data, size) };
+    let bytes = unsafe { bytes(data, size) };
     OPERATIONS.with_borrow_mut(|operations| put(operations, 1, |it| mp::write_str(it, bytes)));
 }
 

@@ -3,10 +3,9 @@
 --     local server = resp.listen({host = '127.0.0.1', port = 6379})
 --     server:set_handlers({commands = {PING = function(client) return resp.status('PONG') end}})
 --
--- A handler gets the client and the request's arguments as strings (or lends them, see resp.lend);
--- what it returns is the reply:
--- nil, booleans, numbers, strings, lists (a nil inside is `resp.null`), tables with other keys
--- as maps, and the values that the functions below make.
+-- A handler gets the client and the request's arguments as strings, or lent (resp.lend); what it
+-- returns is the reply: nil, booleans, numbers, strings, lists (a nil inside is `resp.null`), tables
+-- with other keys as maps, and the values that the functions below make.
 
 local native = ...
 local ffi = require('ffi')
@@ -123,12 +122,11 @@ native.set_reply(Reply, resp.OK, resp.FIELD, plain)
 
 -- Of handlers: the variant for lent arguments, and how many it takes.
 local lending = setmetatable({}, {__mode = 'k'})
-local LENT_COUNT_MAX = 4
 native.set_lending(lending, box.internal.lent.new)
 
 -- Returns `handler`. Requests with exactly as many arguments as the function `variant` has parameters
 -- behind the client are given to that instead, and their arguments are lent: no strings but values
--- that `space:get`, `space:peek`, `space:replace_fields`, `tostring`, `#` and `..` take, and that are
+-- that `space:get`, `space:peek`, `space:replace_fields`, `tostring`, `#`, `..` and `==` take, and that are
 -- empty when the variant has returned. It saves the making of strings on the hottest paths.
 function resp.lend(handler, variant)
     local info = type(variant) == 'function' and debug.getinfo(variant, 'u')
@@ -136,8 +134,8 @@ function resp.lend(handler, variant)
         error('resp.lend takes a handler and a function with a fixed number of parameters', 2)
     end
     local count = info.nparams - 1
-    if count < 1 or count > LENT_COUNT_MAX then
-        error(('resp.lend: from 1 to %d arguments can be lent'):format(LENT_COUNT_MAX), 2)
+    if count < 1 or count > native.lent_count_max then
+        error(('resp.lend: from 1 to %d arguments can be lent'):format(native.lent_count_max), 2)
     end
     lending[handler] = {variant, count}
     return handler

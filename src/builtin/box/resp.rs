@@ -60,6 +60,7 @@ pub fn open(cx: Context<'_>) -> Result<()> {
     userdata::set_metatable::<LuaConnection>(cx);
     Module::new(cx)
         .function("set_reply", encode::lua_resp_set_reply)
+        .number("lent_count_max", call::LENT_COUNT_MAX as f64)
         .function("set_lending", call::lua_resp_set_lending)
         .function("error_text", call::lua_resp_error_text)
         .function("set_client_metatable", call::lua_resp_set_client_metatable)

@@ -54,8 +54,8 @@ mod slot {
 const NAME_COUNT: usize = 8;
 /// Longest name that is remembered.
 const NAME_SIZE_MAX: usize = 16;
-/// Most arguments that are lent, as the Lua half has it.
-const LENT_COUNT_MAX: usize = 4;
+/// Most arguments that are lent.
+pub(super) const LENT_COUNT_MAX: usize = 4;
 /// Most arguments that are passed as such; LuaJIT's limit for one call is 8000.
 const ARGUMENT_COUNT_MAX: usize = 5000;
 /// Under this threshold requests are timed exactly, else with the kernel's coarse clock, which
@@ -199,14 +199,20 @@ fn run(cx: Context<'_>) -> Result<usize> {
     Ok(0)
 }
 
+/// Pushes one of the values that the Lua half gave to `set_lending` as it was loaded, before there was
+/// a server.
+fn push_lending(cx: Context<'_>, which: impl Fn(&(Reference, Reference)) -> &Reference) {
+    LENDING.with_borrow(|lending| match lending {
+        Some(lending) => cx.push_reference(which(lending)),
+        None => cx.push_nil(),
+    });
+}
+
 /// Puts values for lent arguments into their slots; where their bytes are noted.
 fn make_lent(cx: Context<'_>) -> Result<[*mut Lent; LENT_COUNT_MAX]> {
     let mut places = [std::ptr::null_mut(); LENT_COUNT_MAX];
     for (place, slot) in places.iter_mut().zip(slot::LENT..) {
-        LENDING.with_borrow(|lending| match lending {
-            Some((_, new_lent)) => cx.push_reference(new_lent),
-            None => cx.push_nil(),
-        });
+        push_lending(cx, |(_, new_lent)| new_lent);
         cx.call(0, 1)?;
         let value = cx.cdata(-1).ok_or_else(|| Error::illegal_params("no cdata was made"))?;
         *place = value.payload().cast_mut().cast();
@@ -416,10 +422,7 @@ impl LuaHandler<'_> {
         let top = cx.top();
         cx.push_value(-1);
         cx.raw_get(slot::COMMANDS);
-        LENDING.with_borrow(|lending| match lending {
-            Some((variants, _)) => cx.push_reference(variants),
-            None => cx.new_table(0, 0),
-        });
+        push_lending(cx, |(variants, _)| variants);
         cx.push_value(-2);
         cx.raw_get(-2);
         let mut count = 0;
